@@ -44,7 +44,7 @@ class KnownTraps(Protocol):
 
     def learn(self, tid: int, space: int, room: RecordSpace, store: KnownStore, trapped: Callable[[int], None]) -> None:
         """Let the machine code handle further traps in which thread ``tid`` makes ``store``. ``space``: the number of
-        the address space in which the thread is stopped. ``room``: the memory for its records.
+        the address space in which the thread is stopped. ``room``: the memory for the thread's records.
 
         ``trapped`` is called with the number of such traps, at the latest by `settle`.
         """

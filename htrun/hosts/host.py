@@ -32,8 +32,8 @@ class Registers(ctypes.Structure):
     """The general registers of a stopped thread, as ptrace(2) reads and writes them.
 
     ``pc``: the program counter. ``sp``: the stack pointer. ``result``: the result of a system call; before the call,
-    its number. ``call_number``: the number of the call that the thread is in; it keeps its value after the call.
-    ``thread_pointer``: the address of the thread-local storage.
+    its number. ``call_number``: the number of the call that the thread is in. After the call, this register keeps the
+    number. ``thread_pointer``: the address of the thread-local storage.
     """
 
     pc: int
@@ -103,12 +103,12 @@ class Store(Protocol):
 
     @property
     def effective_address(self) -> Callable[[Registers], int]:
-        """A function from the registers before the store to the address to which it writes."""
+        """A function that computes the written address from the registers before the store."""
 
     @property
     def value(self) -> Callable[[Registers], int]:
-        """A function from the registers before the store to the stored value, an unsigned little-endian number of
-        ``size`` bytes. Only for stores whose ``register_set`` is None."""
+        """A function that computes the stored value from the registers before the store: an unsigned little-endian
+        number of ``size`` bytes. It exists only for stores whose ``register_set`` is None."""
 
     @property
     def register_set(self) -> int | None:
@@ -124,7 +124,7 @@ class Store(Protocol):
 
 
 class Trampoline(Protocol):
-    """The machine code that a site's jump leads to: it writes a record, or makes the original store.
+    """The machine code to which a site's jump leads. It writes a record, or makes the original store.
 
     All offsets are bytes from ``address``.
     """
@@ -144,7 +144,7 @@ class Trampoline(Protocol):
 
     @property
     def ways_back(self) -> int:
-        """The offset to which the runtime stub returns; it may also return a few bytes after it."""
+        """The offset to which the runtime stub returns. The stub may also return to an address a few bytes later."""
 
     def __contains__(self, address: int) -> bool:
         """Whether ``address``, a program counter, is inside the trampoline."""
@@ -201,13 +201,14 @@ class TrampolineContext:
     """The properties that all trampolines of an address space share.
 
     ``control_address``: the control word in the guest's mapping. ``data_address``: slot 0 in htrun's own mapping.
-    ``slot_stride``: the distance of two slots in bytes. ``num_args``: 1 to 64. ``max_clients``: 1 to 2**20.
-    ``table_address``: the thread table, at a multiple of 32. ``guest_big_endian``: the byte order of the values that
-    the guest stores. ``runtime_address``: the stub of `Host.build_runtime`. ``self_pointers``: whether threads are
-    identified by the word that the thread pointer points to. In programs with thread-local storage, this word is the
-    thread pointer itself (Drepper, ELF Handling For Thread-Local Storage, 3.4.6). Otherwise threads are identified by
-    the register. ``likely_entry``: the offset of the table entry that is tried first. It should belong to the thread
-    that will probably emit; another entry only costs time. The entry must not be all zeros.
+    ``slot_stride``: the distance from one slot to the next, in bytes. ``num_args``: the number of arguments, 1 to 64.
+    ``max_clients``: the number of slots, 1 to 2**20. ``table_address``: the address of the thread table, a multiple of
+    32. ``guest_big_endian``: whether the values that the guest stores are big-endian. ``runtime_address``: the address
+    of the stub from `Host.build_runtime`. ``self_pointers``: whether threads are identified by the word that the thread
+    pointer points to. In programs with thread-local storage, this word is the thread pointer itself (Drepper, ELF
+    Handling For Thread-Local Storage, 3.4.6). Otherwise threads are identified by the register. ``likely_entry``: the
+    offset of the table entry that is tried first. It should belong to the thread that will probably emit; another entry
+    only costs time. The entry must not be all zeros.
     """
 
     control_address: int
@@ -249,13 +250,14 @@ class Host(Protocol):
         """64 or 32: the kind of code that runs in ``mode`` (`UserWords.mode`)."""
 
     def limit_of(self, process: int, bits: int, number: int, arguments: Sequence[int], read: Read) -> Limit | None:
-        """The time limit of a call that a thread of ``process`` has made; None if there is no limit, or if it is not
-        known. ``read``: reads the memory of the process."""
+        """The time limit of a call that a thread of ``process`` has made; None if there is no limit, or if the limit is
+        unknown. ``read``: reads the memory of the process."""
 
     # Registers and time.
 
     machine: int
-    """The e_machine of ELF. A client of a channel's rings compares it to find out whether it runs natively."""
+    """The machine's number in ELF files (e_machine). A client of a channel's rings compares this number with its own to
+    find out whether it runs natively."""
     client_clock: int
     """The number by which clients of a channel's rings identify the machine's counter
     (`htrun.channel.ring_layout.CLOCK_TSC`)."""
@@ -320,8 +322,8 @@ class Host(Protocol):
         self, store: Store, context: TrampolineContext, at: int, *, site: int, flags_live: bool, ordered: bool
     ) -> Trampoline:
         """Build the trampoline at ``at`` for ``store``. ``site``: the number in its records, 32 bits. ``flags_live``:
-        whether it must keep the arithmetic flags. ``ordered``: whether fences separate the reading of the counter from
-        the guest's code before and after. Raises `NotAStore` and `OutOfReach`."""
+        whether the trampoline must keep the arithmetic flags. ``ordered``: whether fences separate the reading of the
+        counter from the guest's code before and after. Raises `NotAStore` and `OutOfReach`."""
 
     def build_runtime(self, at: int) -> bytes:
         """Build the runtime stub at ``at``. All trampolines share this stub, which handles a full packet."""

@@ -1,1 +1,2 @@
-"""ptrace: seizing and waiting, stops, stopped threads, memory, injected calls, seccomp filters. Knows no channel."""
+"""ptrace: seizing and waiting, stops, stopped threads, memory, injected calls, seccomp filters. These modules do not
+know about channels."""

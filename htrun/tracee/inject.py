@@ -1,9 +1,9 @@
 """Makes system calls for htrun in a stopped tracee.
 
-The thread is moved to a system call instruction of its own code, with other registers. htrun follows it from the
-syscall-enter-stop to the syscall-exit-stop, and then restores its whole state. The thread's signals are blocked
-meanwhile, so that no handler runs with htrun's registers. Single-stepping is no alternative: its SIGTRAP is a forced
-signal, which would reset the action of a guest that blocks or ignores SIGTRAP (kernel/signal.c,
+The thread is moved to a system call instruction in its own code, with other registers. htrun follows the thread from
+the syscall-enter-stop to the syscall-exit-stop, and then restores the thread's whole state. Meanwhile the thread's
+signals are blocked, so that no handler runs with htrun's registers. Single-stepping is no alternative: its SIGTRAP is a
+forced signal, which would reset the action of a guest that blocks or ignores SIGTRAP (kernel/signal.c,
 force_sig_info_to_task).
 """
 

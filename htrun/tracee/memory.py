@@ -1,5 +1,5 @@
-"""Reads and writes a tracee's memory by /proc/PID/mem: one system call for any length; writes ignore page
-protection."""
+"""Reads and writes a tracee's memory through /proc/PID/mem. This takes one system call for any length, and writes
+ignore page protection."""
 
 from __future__ import annotations
 
@@ -87,7 +87,8 @@ class Memory:
         self.threads = threads
 
     def reach_through(self, tid: int) -> None:
-        """Open the memory through ``tid``, a stopped thread, at its first use; no effect if it is already open."""
+        """Set the stopped thread ``tid`` as the thread through which the memory is opened at its first use. If the
+        memory is already open, this does nothing."""
         self._tid = tid
 
     def open(self) -> None:
@@ -108,7 +109,7 @@ class Memory:
         _open_files.closed(self)
 
     def _opened(self) -> int:
-        """Open a file of the memory, through any of its threads that exists. Raises OSError."""
+        """Open a file of the memory, through any thread of the memory that still exists. Raises OSError."""
         ways = self._ways()
         for tid in ways[:-1]:
             with suppress(FileNotFoundError, ProcessLookupError):
@@ -116,8 +117,8 @@ class Memory:
         return _open_memory(ways[-1])
 
     def _ways(self) -> list[int]:
-        """The threads through which the memory may be opened, the best one first. A thread that has left the memory, by
-        an exec or after a vfork, is not among them."""
+        """The threads through which the memory may be opened, the best thread first. A thread that has left the memory,
+        by an exec or after a vfork, is not among them."""
         return sorted(self.threads(), key=lambda tid: tid != self._tid) or [self._tid]
 
     def read(self, address: int, length: int) -> bytes:

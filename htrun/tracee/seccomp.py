@@ -21,8 +21,9 @@ from htrun import hosts
 from htrun.hosts.calls import Abi
 
 WATCHED, RECORDED, WATCHED_AND_RECORDED, MASK = 0x4854, 0x4855, 0x4856, 0x4857
-"""The data of stops by htrun's filters, which distinguishes these stops from those of a guest's own filters. It says
-whether htrun must handle the call, record it, or both. MASK: the call changes a signal mask, and is not recorded."""
+"""The data of stops by htrun's filters, which distinguishes these stops from those of a guest's own filters. The data
+says whether htrun must handle the call, record the call, or both. MASK: the call changes a signal mask, and is not
+recorded."""
 
 _ALLOW = 0x7FFF0000
 _TRACE = 0x7FF00000

@@ -1,6 +1,6 @@
 """x86-64: the implementation of `htrun.hosts.host.Host`.
 
-Most modules are imported at the first use: a program that maps no channel needs no decoder.
+Most modules are imported at their first use, since a program that maps no channel needs no decoder.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class X86_64:
     longest_instruction = 15
     reach = (1 << 31) - (1 << 20)
     halt_code = 0x80
-    """SI_KERNEL (<asm-generic/siginfo.h>), the code for any general protection fault (Intel SDM, HLT)."""
+    """SI_KERNEL (<asm-generic/siginfo.h>), the code of every general protection fault (Intel SDM, HLT)."""
 
     @property
     def halt(self) -> bytes:

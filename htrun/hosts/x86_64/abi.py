@@ -1,6 +1,6 @@
 """The two system call interfaces of an x86-64 kernel: call numbers, and the registers that hold arguments.
 
-Call numbers are those of arch/x86/entry/syscalls/syscall_64.tbl and syscall_32.tbl.
+The call numbers come from arch/x86/entry/syscalls/syscall_64.tbl and syscall_32.tbl.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ USER32_CS = 0x23
 WORDS = UserWords(result=80, call_number=120, pc=128, mode=136, flags=144, sp=152, thread_pointer=168)
 
 IMPOSSIBLE_FLAGS = 1 << 6 | 1 << 7
-"""The zero flag and the sign flag: no arithmetic result sets both."""
+"""The zero flag and the sign flag. No arithmetic result sets both flags."""
 
 
 def bits_in(mode: int) -> int:
@@ -105,7 +105,8 @@ I386 = Abi(
 
 
 NO_NUMBER_ABOVE = 0x40000000
-"""Numbers from this one on belong to the x32 interface, which htrun does not support."""
+"""The first number of the x32 interface, which htrun does not support. Greater numbers also belong to this
+interface."""
 NATIVE, COMPAT = X86_64, I386
 """The interface of htrun's own calls, and the other interface that programs may use."""
 

@@ -16,12 +16,12 @@ _SECOND = 1_000_000_000
 
 
 def best_clock() -> Clock:
-    """A clock on the time stamp counter if that is reliable, else on CLOCK_MONOTONIC."""
+    """A clock on the time stamp counter if this counter is reliable; otherwise a clock on CLOCK_MONOTONIC."""
     return Clock(TscSource() if tsc_is_invariant() else MonotonicSource())
 
 
 class TscSource:
-    """The time stamp counter, read by a few bytes of machine code."""
+    """The time stamp counter. A few bytes of machine code read it."""
 
     name = "tsc"
 
@@ -39,10 +39,11 @@ class TscSource:
         "0faee8 0f31 48c1e220 4809d0 48894318"  # lfence; rdtsc; ...; mov %rax,24(%rbx)
         "5b c3"  # pop %rbx; ret
     )
-    """``void sample(uint64_t out[4], clockid_t, clock_gettime)``: fills ``out`` with ticks, struct timespec, ticks."""
+    """``void sample(uint64_t out[4], clockid_t, clock_gettime)`` fills ``out`` with ticks, a struct timespec, and
+    ticks."""
 
     def __init__(self) -> None:
-        """Raises `HtrunError` if no memory may be executed, as under a hardened kernel."""
+        """Raises `HtrunError` if the kernel forbids executable memory, as a hardened kernel does."""
         libc = ctypes.CDLL(None, use_errno=True)
         address = executable(self._READ + self._SAMPLE)
         self.read: Callable[[], int] = ctypes.CFUNCTYPE(ctypes.c_uint64)(address)

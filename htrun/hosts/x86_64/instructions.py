@@ -1,7 +1,7 @@
 """The instructions that trampolines are made of, as bytes or as pieces of a `templates.Template`.
 
-Registers are iced-x86's full registers (``Register.RAX``); a function's name says how many bits its instruction uses.
-All forms have a length that does not depend on an address, so a template knows the offset of each piece.
+Registers are iced-x86's full registers (``Register.RAX``). The name of a function says how many bits its instruction
+uses. The length of an instruction never depends on an address, so a template knows the offset of each piece.
 """
 
 from __future__ import annotations
@@ -196,8 +196,8 @@ def compare_memory_immediate(base: RegisterNumber, offset: int, value: int) -> b
 
 
 def thread_pointer(segment: str, to: RegisterNumber) -> bytes:
-    """Load the base of "fs" or "gs". Needs the processor's FSGSBASE, and a kernel that allows it (since Linux 5.9;
-    AT_HWCAP2 bit 1)."""
+    """Load the base of "fs" or "gs". This needs FSGSBASE in the processor, and a kernel that allows its use (since
+    Linux 5.9; AT_HWCAP2 bit 1)."""
     code = Code.RDFSBASE_R64 if segment == "fs" else Code.RDGSBASE_R64
     return encode(Instruction.create_reg(code, to))
 
@@ -218,7 +218,8 @@ def jump_if(condition: bytes, target: str) -> tuple[Piece, ...]:
 
 
 def jump_far(target: str) -> tuple[Piece, ...]:
-    """A jump of 14 bytes to any address: an indirect jump through the address that follows it."""
+    """A jump of 14 bytes to any address: an indirect jump that reads the address from the bytes after the
+    instruction."""
     return b"\xff\x25\x00\x00\x00\x00", Absolute(target)
 
 
@@ -239,6 +240,6 @@ def set_overflow(register: RegisterNumber) -> bytes:
 
 
 def registers_but(taken: frozenset[RegisterNumber], count: int) -> tuple[RegisterNumber, ...]:
-    """``count`` scratch registers: those that compilers use least around a store, except ``taken``."""
+    """``count`` scratch registers, except ``taken``: the registers that compilers use least around a store."""
     wanted = (Register.RCX, Register.RSI, Register.RDI, Register.R8, Register.R9, Register.R10, Register.R11)
     return tuple(register for register in wanted if register not in taken)[:count]

@@ -1,8 +1,9 @@
-"""Finds out whether the arithmetic flags are live after a site: whether code may read a flag before it is overwritten.
+"""Finds out whether the arithmetic flags are live after a site, that is, whether code may read a flag before writing
+it.
 
-If they are dead, a trampoline need not save and restore them (``lahf; seto``). If the answer is uncertain, it is
-"live". Other registers are always saved. Saving four registers adds no measurable cost to ``rdtsc``, and a debugger or
-a signal handler after the site then finds the values that the guest's code has left.
+If the flags are dead, a trampoline need not save and restore them (``lahf; seto``). If the answer is uncertain, the
+flags count as live. Other registers are always saved. Saving four registers adds no measurable cost to ``rdtsc``, and a
+debugger or a signal handler after the site then finds the values that the guest's code has left.
 """
 
 from __future__ import annotations
@@ -81,11 +82,11 @@ def _decode(code: bytes, code_address: int, address: int) -> Instruction | None:
 
 
 def _overwritten(instruction: Instruction) -> int:
-    """The flags that the instruction certainly writes. A shift by 0 and a repeated string instruction with a count of 0
-    write none.
+    """The flags that the instruction certainly writes. A shift by 0 writes no flags, nor does a repeated string
+    instruction with a count of 0.
 
-    A flag that the manuals call undefined may keep its old value, as with ``imul`` on AMD processors, so it does not
-    count. The exception is AF: ``test``, ``and``, ``or`` and ``xor`` write it on every processor.
+    If the manuals call a flag undefined, the flag may keep its old value (as with ``imul`` on AMD processors), so this
+    flag does not count. The exception is AF: ``test``, ``and``, ``or`` and ``xor`` write it on every processor.
     """
     if instruction.mnemonic in _SHIFTS:
         last = instruction.op_count - 1

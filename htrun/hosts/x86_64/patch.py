@@ -19,9 +19,9 @@ from htrun.hosts.host import Write
 JUMP = b"\xe9"
 BREAKPOINT = b"\xcc"
 HALT = b"\xf4"
-"""HLT. A breakpoint is no alternative. Its SIGTRAP is a forced signal too, so it would reset the mask and the action of
-a guest that blocks or ignores SIGTRAP (kernel/signal.c). htrun restores mask and action only for SIGSEGV, which it does
-after each trap in any case."""
+"""HLT. A breakpoint is no alternative: its SIGTRAP is a forced signal too, and would reset the mask and the action of a
+guest that blocks or ignores SIGTRAP (kernel/signal.c). htrun restores the mask and the action only for SIGSEGV, after
+each trap."""
 PREFIX = b"\x3e"
 """A segment override (DS), which has no effect on a near direct jump in 64-bit code. Assemblers align branches with
 it."""
@@ -57,7 +57,7 @@ class Candidate:
         return bool(self.borrowed)
 
     def code_for(self, entry: int) -> bytes:
-        """The bytes to write over the store so that it jumps to ``entry``: exactly as many as the store has."""
+        """The bytes to write over the store: a jump to ``entry``. The result is exactly as long as the store."""
         if not self.low <= entry < self.high:
             raise ValueError(f"{entry:#x} is not in the window {self.low:#x} to {self.high:#x}")
         distance = entry - (self.site + self.prefixes + JUMP_LENGTH)
@@ -68,8 +68,8 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The possible patches of a site: ``candidates``, the widest window first. ``reason``: why there are no candidates;
-    None if there are."""
+    """The possible patches of a site: ``candidates``, the widest window first. ``reason``: the reason why there are no
+    candidates; None if there are candidates."""
 
     candidates: tuple[Candidate, ...]
     reason: str | None
@@ -118,7 +118,8 @@ def _candidate(code: bytes, site: int, length: int, prefixes: int) -> Candidate:
 
 
 def _unborrowable(following: bytes, address: int, generated: bool) -> Iterator[tuple[int, str]]:
-    """The offsets of bytes after the store that may change while they are part of the jump, each with the reason."""
+    """The offsets of the bytes after the store that may change while they are part of the jump. Each offset comes with
+    the reason."""
     decoder = Decoder(64, following, ip=address)
     ended = False
     while decoder.can_decode and decoder.position < _DISPLACEMENT:
@@ -156,9 +157,9 @@ def steps(site: int, old: bytes, new: bytes) -> tuple[Write, ...]:
     """The writes that change ``old`` to ``new`` at ``site`` while other threads execute this code, as the kernel's
     ``text_poke_bp`` does.
 
-    The first write puts a halt at the first byte, the second replaces the bytes after it, the third replaces the first
-    byte. Between two writes every processor must serialize (``membarrier(SYNC_CORE)``). A thread that has met the halt
-    continues at ``site``.
+    The first write puts a halt at the first byte. The second write replaces the bytes after the halt. The third write
+    replaces the halt. Between two writes every processor must serialize (``membarrier(SYNC_CORE)``). A thread that has
+    met the halt continues at ``site``.
     """
     assert len(old) == len(new)
     if old == new:

@@ -1,7 +1,7 @@
 """The general registers of a stopped thread.
 
 python-ptrace has the same structure, but its import takes 60 ms, since it runs other programs to find the C library
-(ctypes.util.find_library). A program that starts another program would wait that long.
+(ctypes.util.find_library). A program that starts another program would wait for this import.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _NO_CALL = (1 << 64) - 1
 
 
 class Registers(host.Registers):
-    """struct user_regs_struct of x86-64 (<sys/user.h>), which the kernel uses for threads in 32-bit code as well."""
+    """struct user_regs_struct of x86-64 (<sys/user.h>). The kernel also uses it for threads in 32-bit code."""
 
     r15: int
     r14: int
@@ -104,7 +104,7 @@ class Registers(host.Registers):
         return (self.rsp - _RED_ZONE - size) & ~0xF
 
 
-# The fields by role. The same field descriptor works under any name, at the same speed.
+# The names of the fields by role. A field descriptor works under any name, at the same speed.
 for _role, _name in (
     ("pc", "rip"),
     ("sp", "rsp"),

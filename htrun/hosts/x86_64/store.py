@@ -31,15 +31,15 @@ if TYPE_CHECKING:
     from iced_x86._iced_x86_py import Register as RegisterNumber
 
 MAX_INSTRUCTION = 15
-"""The most bytes that an x86 instruction can have."""
+"""The maximum number of bytes of an x86 instruction."""
 
 _MASK64 = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryOperand:
-    """The operand ``segment base + base + index * scale + displacement``; the sum without the segment base is cut to
-    ``address_size`` bytes.
+    """The operand ``segment base + base + index * scale + displacement``. The sum without the segment base is truncated
+    to ``address_size`` bytes.
 
     ``base``, ``index``: full register names as in ``user_regs_struct`` ("rax", "r8"), or None. ``displacement``: an
     unsigned 64-bit number; for an operand that is relative to the instruction pointer (``ip_relative``), the absolute
@@ -65,7 +65,7 @@ class RegisterSource:
 
 @dataclass(frozen=True, slots=True)
 class ImmediateSource:
-    """A constant, cut to the size of the store."""
+    """A constant, truncated to the size of the store."""
 
     constant: int
 
@@ -85,9 +85,9 @@ Source = RegisterSource | ImmediateSource | VectorSource
 class Store:
     """One plain store.
 
-    ``address``: the address of the instruction. ``code``: its bytes. ``bits``: 64 or 32, the kind of code that contains
-    it. ``text``: the instruction in AT&T syntax. ``size``: the number of bytes written, 1 to 64. ``byte_swapped``:
-    whether it is a ``movbe``.
+    ``address``: the address of the instruction. ``code``: the bytes of the instruction. ``bits``: 64 or 32, the kind of
+    code that contains the instruction. ``text``: the instruction in AT&T syntax. ``size``: the number of bytes written,
+    1 to 64. ``byte_swapped``: whether it is a ``movbe``.
 
     ``effective_address(regs)``: the address of the written memory. ``value(regs)``: the content of this memory after
     the store, an unsigned little-endian number of ``size`` bytes; for vector stores, see `vector_value`. Both functions
@@ -192,8 +192,8 @@ def describe(instruction: Instruction) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Mnemonics:
-    """Instructions that only write their memory operand, which is the first operand. Some store a part of a register
-    that is not the lowest."""
+    """Instructions whose first operand is in memory, and that only write this operand. Some of these instructions do
+    not store the lowest part of a register, but another part."""
 
     plain: frozenset[int]
     high_half: frozenset[int]
@@ -216,7 +216,8 @@ def _mnemonics() -> _Mnemonics:
 
 
 def storing_accesses(instruction: Instruction) -> list[Access]:
-    """The memory accesses of the instruction (iced's ``OpAccess``). Raises `NotAStore` if none of them is a store."""
+    """The memory accesses of the instruction (iced's ``OpAccess``). Raises `NotAStore` if none of these accesses is a
+    store."""
     from iced_x86 import InstructionInfoFactory, OpAccess
 
     if instruction.is_invalid:
@@ -316,7 +317,7 @@ def full_name(register: RegisterNumber) -> str | None:
 
 
 def _address_accessor(memory: MemoryOperand, bits: int) -> Callable[[Any], int]:
-    """A function from registers to the written address. It is built once, and called at each trap."""
+    """A function that computes the written address from the registers. It is built once, and called at each trap."""
     mask = (1 << 8 * memory.address_size) - 1
     limit = (1 << bits) - 1
     displacement, scale = memory.displacement, memory.scale
@@ -336,7 +337,7 @@ def _zero(_regs: Any) -> int:
 
 
 def _value_accessor(source: Source, size: int, byte_swapped: bool) -> Callable[[Any], int]:
-    """A function from registers to the stored value. It is built once, and called at each trap."""
+    """A function that computes the stored value from the registers. It is built once, and called at each trap."""
     mask = (1 << 8 * size) - 1
     match source:
         case ImmediateSource(constant):

@@ -1,7 +1,7 @@
-"""Machine code that is declared once, as fixed bytes, named fields and named positions.
+"""Templates of machine code. A template declares the code once, as fixed bytes, named fields and named positions.
 
-One declaration gives both the code for any address (`Template.link`) and the offsets of its parts (`Linked.offset`), so
-the two cannot disagree. The idea comes from rr's ``assembly_templates.py``.
+The declaration gives both the code for any address (`Template.link`) and the offsets of the parts (`Linked.offset`), so
+the code and the offsets cannot disagree. The idea comes from rr's ``assembly_templates.py``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Relative:
-    """Four bytes: the distance to the target's address, from ``behind`` bytes after the end of this field."""
+    """Four bytes: the distance to the target's address. It is counted from ``behind`` bytes after the end of this
+    field."""
 
     target: str
     behind: int = 0
@@ -69,7 +70,7 @@ class Template:
 
     @classmethod
     def of(cls, *parts: Piece | Iterable[Piece]) -> Template:
-        """A template of pieces and groups of pieces, in order."""
+        """A template that consists of pieces and groups of pieces, in order."""
         pieces: list[Piece] = []
         for part in parts:
             if isinstance(part, bytes | Place | Relative | Absolute):

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from iced_x86._iced_x86_py import Register as RegisterNumber
 
 RED_ZONE = 128
-"""The bytes below ``rsp`` that belong to the interrupted code (System V ABI, 3.2.2)."""
+"""The number of bytes below ``rsp`` that belong to the interrupted code (System V ABI, 3.2.2)."""
 
 EVENT_SIZES = (4, 8)
 """The sizes in bytes of stores that can stand for events."""
@@ -51,7 +51,7 @@ _LAHF_FLAGS = 0xD5
 _OVERFLOW = 0x800
 
 _UNROLLED_ARGS = 16
-"""The most arguments that are copied without a loop. A loop needs one more register."""
+"""The maximum number of arguments that are copied without a loop. A loop needs one more register."""
 _ARGS_A_TURN = 4
 
 _JUMP = 5
@@ -60,8 +60,8 @@ _LOST = 2 * _JUMP
 """The offset of the third jump, to which the stub returns after it has counted a lost event."""
 
 RUNTIME_RCX, RUNTIME_WAY_BACK = _SPILL, _VALUE
-"""Offsets from ``rsp`` at which the runtime stub keeps RCX, from its first instruction on, and RDX, while it uses
-RDX."""
+"""The offsets from ``rsp`` at which the runtime stub keeps two registers. It keeps RCX from its first instruction on,
+and RDX while it uses RDX."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +69,14 @@ class Trampoline:
     """The machine code for one site. All offsets are bytes from ``address``.
 
     ``address``: the address of ``code``. ``entry``: the target of the site's jump. ``original``: the offset of the
-    original store, whose fault is the guest's own; there, all registers, and the flags if they are live, have their
-    values at the site. ``prepared``: the last offset at which no register is changed. At later offsets, the former
-    values of the registers in ``saved`` are on the stack; ``saved`` has names and offsets from ``rsp``.
-    ``flags_saved``: the last offset at which the flags are unchanged. At later offsets, `flags_at_site` restores the
-    flags from the word at ``flags_place`` (None if the flags are dead). ``commit``: the offset of the instruction that
-    publishes the record. ``leave``: the first instruction on the way to ``exit``, the jump past the site after a record
-    was published or a loss was counted. ``undo``: the first instruction on the way to ``original``.
+    original store. If this store faults, the fault is the guest's own. At this offset, all registers have the values
+    that they had at the site, and so have the flags if they are live. ``prepared``: the last offset at which no
+    register is changed. At later offsets, the former values of the registers in ``saved`` are on the stack; ``saved``
+    contains the names of these registers, and offsets from ``rsp``. ``flags_saved``: the last offset at which the flags
+    are unchanged. At later offsets, `flags_at_site` restores the flags from the word at ``flags_place`` (None if the
+    flags are dead). ``commit``: the offset of the instruction that publishes the record. ``leave``: the first
+    instruction on the way to ``exit``, the jump past the site after a record was published or a loss was counted.
+    ``undo``: the first instruction on the way to ``original``.
     """
 
     address: int
@@ -97,9 +98,10 @@ class Trampoline:
         return 0 <= address - self.address < len(self.code)
 
     def is_before_commit(self, offset: int) -> bool:
-        """Whether a thread that will next execute the instruction at ``offset`` has not emitted the event yet.
+        """Whether the event has still to be emitted when a thread is about to execute the instruction at ``offset``.
 
-        Such a thread will make the original store, or emit the event. Any other thread continues after the site.
+        If so, the thread will make the original store, or emit the event. Otherwise the thread continues after the
+        site.
         """
         return not (self.leave <= offset < self.undo or offset == self.ways_back + _LOST)
 
@@ -127,8 +129,8 @@ class _Registers:
 
     @classmethod
     def for_store(cls, store: Store, num_args: int) -> _Registers:
-        """Select registers that the store does not use, so that the store's registers are unchanged when they are
-        read."""
+        """Select registers that the store does not use, so that the store's registers are unchanged when the trampoline
+        reads them."""
         names = {store.memory.base, store.memory.index}
         if isinstance(store.source, RegisterSource):
             names.add(store.source.name)
@@ -211,9 +213,9 @@ def build(
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The form of a trampoline. In one run, with the same number of arguments, slots and fences, all trampolines of one
-    form have the same length at any address, or cannot be built. An ip-relative store has another operand at each
-    address."""
+    """The form of a trampoline. In one run, if trampolines have the same form and the same numbers of arguments, slots
+    and fences, then all of them have the same length at any address, or none of them can be built. An ip-relative store
+    has another operand at each address."""
 
     code: bytes
     operand: MemoryOperand
@@ -236,7 +238,8 @@ class Form:
 
 
 def build_runtime(at: int) -> bytes:
-    """Build the runtime stub at ``at``, which the trampolines of an address space share: it handles a full packet.
+    """Build the runtime stub at ``at``. All trampolines of an address space share this stub, which handles a full
+    packet.
 
     At its entry, RAX contains the address of the control block, and RDX the address of three jumps: try again, make the
     original store, continue after the site. The stub changes RAX, RDX, the flags, and `_SPILL` and `_VALUE` below the
@@ -246,8 +249,8 @@ def build_runtime(at: int) -> bytes:
 
 
 def runtime_lost(offset: int, way: int) -> bool:
-    """Whether a thread at ``offset`` in the runtime stub has counted a lost event, so that it must continue after the
-    site.
+    """Whether a thread at ``offset`` in the runtime stub has counted a lost event, so that the thread must continue
+    after the site.
 
     ``way``: the distance in bytes from `Trampoline.ways_back` to the address to which the stub would return now.
     """
@@ -323,8 +326,8 @@ def _restore(registers: _Registers, flags_live: bool) -> Iterator[Piece]:
 
 
 def _address(store: Store, registers: _Registers) -> Iterator[Piece]:
-    """Load the address of the store into ``a``, unless a register of the store contains it. The flags do not change:
-    they are saved later, when RAX is free."""
+    """Load the written address into ``a``, unless a register of the store contains this address. The flags do not
+    change, since they are saved only later, when RAX is free."""
     memory = store.memory
     if _is_static(store) or _plain_base(store) is not None:
         return
@@ -376,7 +379,7 @@ def _find_ring(registers: _Registers, context: TrampolineContext) -> Iterator[Pi
     """Load the address of the thread's control block into ``a``.
 
     The entry of one thread is tried first, at a fixed address. So the processor can predict the branch, and knows the
-    address of the ring early, whatever else it executes around the event.
+    address of the ring early, independently of the code around the event.
     """
     a, b = registers.a, registers.b
     yield asm.load_self_pointer(b) if context.self_pointers else asm.thread_pointer("fs", b)
@@ -388,7 +391,7 @@ def _find_ring(registers: _Registers, context: TrampolineContext) -> Iterator[Pi
 
 
 def _find_in_table(registers: _Registers) -> Iterator[Piece]:
-    """Find the control block of any other thread: see `htrun.rings.layout.table_offsets`."""
+    """Find the control block of any other thread; see `htrun.rings.layout.table_offsets`."""
     a, b = registers.a, registers.b
     yield Place("another")
     yield asm.multiply32(a, b, ring.TABLE_MULTIPLIER)
@@ -413,7 +416,8 @@ def _find_room(registers: _Registers) -> Iterator[Piece]:
 
 
 def _next_packet(registers: _Registers) -> Iterator[Piece]:
-    """Jump to the runtime stub. It can't use the stack to return, so it jumps to one of the jumps after this code."""
+    """Jump to the runtime stub. The stub can't use the stack to return, so it jumps to one of the jumps after this
+    code."""
     yield Place("full")
     yield asm.move(registers.b, Register.RDX)
     yield asm.move(Register.RAX, registers.a)
@@ -496,8 +500,8 @@ def _original(store: Store, code_address: int) -> tuple[Piece, ...]:
 
 
 def _spilled(store: Store) -> bytes:
-    """The store, but to the stack below the red zone: the only way to read a part of a vector register without changing
-    another one."""
+    """The same store, but to the stack below the red zone. There is no other way to read a part of a vector register
+    without changing another register."""
     spilled = _decoded(store).copy()
     spilled.memory_base, spilled.memory_index = Register.RSP, Register.NONE
     spilled.segment_prefix = Register.NONE
@@ -517,8 +521,8 @@ def _is_static(store: Store) -> bool:
 
 
 def _plain_base(store: Store) -> RegisterNumber | None:
-    """The register that contains the whole address of the store; None if there is none, or if it is RAX or RDX, which
-    change before the address is used."""
+    """The register that contains the whole written address. None if there is no such register, or if it is RAX or RDX,
+    since these change before the address is used."""
     memory = store.memory
     if memory.index or memory.segment or memory.displacement or memory.address_size != 8 or memory.base is None:
         return None

@@ -21,7 +21,7 @@ _UPPER_OFFSET_CODE = bytes.fromhex(
 
 
 def vector_register(area: bytes, number: int) -> bytes:
-    """The lowest 16 bytes of vector register ``number`` (0 to 31; 16 and above only with AVX-512). ``area``: the XSAVE
+    """The lowest 16 bytes of vector register ``number`` (0 to 31; numbers from 16 on need AVX-512). ``area``: the XSAVE
     area of a stopped thread."""
     if number < _LEGACY_REGISTERS:
         at = _LEGACY_OFFSET + _LEGACY_SIZE * number
@@ -32,5 +32,6 @@ def vector_register(area: bytes, number: int) -> bytes:
 
 @cache
 def _upper_offset() -> int:
-    """The offset of registers 16 to 31 in the XSAVE area. It differs between processors, so CPUID is asked."""
+    """The offset of registers 16 to 31 in the XSAVE area. The offset differs between processors, so it is read with
+    CPUID."""
     return int(ctypes.CFUNCTYPE(ctypes.c_uint32)(executable(_UPPER_OFFSET_CODE))())

@@ -1,7 +1,7 @@
 """Finds the time limit of a call that the kernel does not restart, and the result of the call when the time is over.
 
-These are the calls with a relative time limit in signal(7), "Interruption of system calls and library functions by stop
-signals". The kernel does not show how much of the limit is left.
+These calls are the calls with a relative time limit in signal(7), "Interruption of system calls and library functions
+by stop signals". The kernel does not show how much time is left.
 """
 
 from __future__ import annotations
@@ -95,11 +95,11 @@ _SOCKETCALLS = {
 def limit_of(
     process: int, bits: int, number: int, arguments: Sequence[int], read: Callable[[int, int], bytes]
 ) -> Limit | None:
-    """The time limit of a call that a thread of ``process`` has made; None if there is no limit, or if it cannot be
-    known. ``read``: reads the memory of the process, by address and length."""
+    """The time limit of a call that a thread of ``process`` has made; None if there is no limit, or if the limit is
+    unknown. ``read``: reads the memory of the process, by address and length."""
     try:
         if bits == 32 and number == _SOCKETCALL:
-            # The second argument points to the arguments of the real call, of which the first is the socket.
+            # The second argument points to the arguments of the real call. The first of these is the socket.
             rule = _SOCKETCALLS.get(arguments[0])
             arguments = [int.from_bytes(read(arguments[1], 4), "little")]
         elif bits == 32 and number == _IPC:
@@ -142,8 +142,8 @@ def _time(layout: str, address: int, read: Callable[[int, int], bytes]) -> int |
 
 
 def _of_socket(process: int, descriptor: int, option: int) -> int | None:
-    """The value of a time option of a socket of another process. Raises OSError if the descriptor cannot be copied, or
-    is no socket."""
+    """The value of a time option of another process's socket. Raises OSError if the descriptor cannot be copied, or is
+    not a socket."""
     import socket
 
     handle = os.pidfd_open(process)
@@ -155,7 +155,7 @@ def _of_socket(process: int, descriptor: int, option: int) -> int | None:
     if copy < 0:
         raise OSError(ctypes.get_errno(), "pidfd_getfd")
     try:
-        # The family and the type are given, since Python would otherwise ask the socket for them.
+        # The family and the type are given, since otherwise Python would ask the socket for its family and its type.
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, copy) as found:
             seconds, microseconds = struct.unpack("=qq", found.getsockopt(socket.SOL_SOCKET, option, 16))
     except OSError:

@@ -29,8 +29,8 @@ def callers(registers: host.Registers, read: Callable[[int, int], bytes]) -> Ite
 
 
 def restore_in_runtime(offset: int, registers: host.Registers, read: Callable[[int, int], bytes]) -> None:
-    """Restore the registers that the runtime stub has changed; they get their values before the stub's call. `restore`
-    handles the other registers. The thread is at ``offset`` in the stub."""
+    """Restore the registers that the runtime stub has changed to the values that they had before the stub was called.
+    `restore` handles the other registers. The thread is at ``offset`` in the stub."""
     assert isinstance(registers, Registers)
     if offset > 0:
         registers.rcx = _word(read(registers.rsp + RUNTIME_RCX, 8))

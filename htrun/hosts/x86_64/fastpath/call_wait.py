@@ -1,8 +1,10 @@
-"""Handles the stops of recorded system calls in one go: resume, wait, read the facts of the call, write its record.
+"""Handles the stops of recorded system calls in machine code: resume the thread, wait, read the facts of the call, and
+write the record.
 
 A recorded call stops twice, and a tracer in Python would spend most of the time in the interpreter (`trap_wait`). So
-the machine code (call_wait.S) handles such stops by itself, one after another. It returns for every other stop, for a
-thread that it must not handle, when there is no room for records, and when the thread that takes the records sleeps.
+the machine code (call_wait.S) handles such stops one after another, without Python. It returns to Python for every
+other stop, for a thread that it must not handle, when there is no room for records, and when the thread that takes the
+records sleeps.
 
 A stop that was found in another way can be recorded by calling the methods one by one.
 """
@@ -71,9 +73,10 @@ class _Block(ctypes.Structure):
 
 _THREAD = struct.Struct("<IIII")
 _THREAD_SIZE = 32
-"""The size of a thread's entry in the table, in bytes. An entry contains the number of the thread's stream plus one (0:
-unknown), its `State`, and, during a call, the interface and the number of the call. At `_STOPS_AT`: the number of stops
-until ``ran`` is called. At `_POINTER_AT`: the argument of its call that the kernel fills in."""
+"""The size of a thread's entry in the table, in bytes. An entry contains the number of the thread's stream plus one (0
+if the number is unknown), the `State` of the thread, and, during a call, the interface and the number of the call.
+`_STOPS_AT` is the offset of the number of stops until ``ran`` is called. `_POINTER_AT` is the offset of the address at
+which the kernel writes data for the call."""
 _FIELD, _POINTER = struct.Struct("<I"), struct.Struct("<Q")
 _STREAM_AT, _STATE_AT, _STOPS_AT, _POINTER_AT = 0, 4, 16, 24
 _CALL_INFO = struct.Struct("<B3xI16x7Q")
@@ -113,8 +116,8 @@ class CallWait:
         self._run = functools.partial(call, ctypes.c_void_p(ctypes.addressof(self._block)))
 
     def next(self) -> tuple[int, int | None]:
-        """The next ``(tid, wait status)`` that the machine code does not handle; the status is None for a death, which
-        is not reaped yet.
+        """The next ``(tid, wait status)`` that the machine code does not handle. If the thread has died, the status is
+        None, and the thread still has to be reaped.
 
         Raises ChildProcessError if there is no tracee.
         """
@@ -128,7 +131,8 @@ class CallWait:
                 raise ChildProcessError(-found, os.strerror(-found))
 
     def stopped(self) -> tuple[int, int] | None:
-        """As `next`, for a stop that has already happened, without waiting; None if there is none."""
+        """Like `next`, but only for a stop that has already happened: it does not wait, and returns None if there is no
+        stop."""
         while True:
             found, status = self._go_round(_STOPS_NOW)
             if found > 0:
@@ -190,14 +194,14 @@ class CallWait:
         return State(state), arch, number
 
     def set_call(self, tid: int, call: tuple[State, int, int]) -> None:
-        """Note that the thread is now in ``call``, the result of `call_of` for another thread; no effect if that is no
-        call."""
+        """Note that the thread is now in ``call``, which `call_of` has returned for another thread. If that other
+        thread was not in a call, this does nothing."""
         if call[0] is not State.OUTSIDE:
             struct.pack_into("<III", self._threads, tid * _THREAD_SIZE + _STATE_AT, *call)
 
     def read_texts(self, plans_32: bytes, plans_64: bytes) -> None:
-        """Record the texts that arguments point to as well. ``plans_32``, ``plans_64``: the plans (`call_plans`) for
-        the calls of i386 and of x86-64, one for each number below `MOST_NUMBERS`."""
+        """Also record the texts that arguments point to. ``plans_32``, ``plans_64``: the plans (`call_plans`) for the
+        calls of i386 and of x86-64, one for each number below `MOST_NUMBERS`."""
         self._plans = ctypes.create_string_buffer(plans_32 + plans_64)
         self._scratch = ctypes.create_string_buffer(MOST_STRING)
         self._block.text_kind = DEFINITIONS.index(USER_SYSCALL_TEXT)
@@ -205,19 +209,19 @@ class CallWait:
         self._block.plans = ctypes.addressof(self._plans)
 
     def pointer(self, tid: int) -> int:
-        """The address that the kernel fills in, an argument of the call that the thread is in. `set_pointer` or the
-        machine code has stored it."""
+        """The address at which the kernel writes data. It is an argument of the call that the thread is in.
+        `set_pointer` or the machine code has stored this address."""
         pointer: int = _POINTER.unpack_from(self._threads, tid * _THREAD_SIZE + _POINTER_AT)[0]
         return pointer
 
     def set_pointer(self, tid: int, pointer: int) -> None:
-        """Set the address that the kernel fills in."""
+        """Set the address at which the kernel writes data."""
         _POINTER.pack_into(self._threads, tid * _THREAD_SIZE + _POINTER_AT, pointer)
 
     # Steps for a single stop.
 
     def look(self, stopped: Stopped) -> Entry:
-        """The call before which a filter has stopped a thread."""
+        """The call that a thread is about to make. A filter has stopped the thread before this call."""
         ticks = self._clock()
         _, arch, number, *arguments = self._facts(stopped)
         return Entry(ticks, arch, number, tuple(arguments))
@@ -248,7 +252,7 @@ class CallWait:
         return arch
 
     def result_of(self, stopped: Stopped) -> Entry | None:
-        """The return of the recorded call after which a thread is stopped; None if there is no such call."""
+        """The return of a recorded call, if the thread is stopped after such a call; otherwise None."""
         state, arch, number = self.call_of(stopped.tid)
         if state is State.OUTSIDE:
             return None
@@ -258,7 +262,7 @@ class CallWait:
 
     def leave(self, tid: int, returned: Entry, texts: Sequence[Text] = ()) -> None:
         """Record the return of a call of a thread whose stream is known. ``returned``: the result of `result_of`.
-        ``texts``: the texts that the kernel has filled in."""
+        ``texts``: the texts that the kernel has written to the thread's memory."""
         _FIELD.pack_into(self._threads, tid * _THREAD_SIZE + _STATE_AT, State.OUTSIDE)
         self.append(tid, USER_SYSCALL_RET, returned, texts)
         self._count_stop(tid)

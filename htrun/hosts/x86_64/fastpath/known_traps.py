@@ -1,4 +1,4 @@
-"""The known traps, which the machine code of `trap_wait` may handle by itself.
+"""The known traps, which the machine code of `trap_wait` may handle without Python.
 
 A trap is known if the same instruction of the same thread has stored to the same address before, and no stop that
 Python must handle has happened since: no system call that htrun handles, no signal, no start or exit of a thread.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SITES = 256
 _SITE_MULTIPLIER = 0x9E3779B1
 _PEEKED = 16
-"""The number of code bytes that are compared: more than any instruction has."""
+"""The number of code bytes that are compared. No instruction has as many bytes."""
 
 
 class _Known(ctypes.Structure):
@@ -91,8 +91,8 @@ class KnownTraps:
     This machine code also delivers signals that need not be inspected.
 
     ``code``: the addresses at which every signal to a thread must be inspected. ``record_size``: in bytes. ``run``: the
-    current run of traps, which is kept up to date. ``in_one_go``: whether machine code may handle stops; if not, every
-    stop is left to Python.
+    current run of traps, which is kept up to date. ``in_one_go``: whether machine code may handle stops; if not, Python
+    handles every stop.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class KnownTraps:
         self._thread(tid).faults = self._known.generation
 
     def look_at_signals(self, tid: int | None = None) -> None:
-        """Let Python inspect signals and faults of thread ``tid`` again, or of all threads."""
+        """Let Python inspect the signals and faults of thread ``tid`` again. None stands for all threads."""
         if tid is None:
             self._known.signals += 1
         else:
@@ -161,7 +161,7 @@ class KnownTraps:
 
     def learn(self, tid: int, space: int, room: RecordSpace, store: KnownStore, trapped: Callable[[int], None]) -> None:
         """Let the machine code handle further traps in which thread ``tid`` makes ``store``. ``space``: the number of
-        the address space in which the thread is stopped. ``room``: the memory for its records.
+        the address space in which the thread is stopped. ``room``: the memory for the thread's records.
 
         ``trapped`` is called with the number of such traps, at the latest by `settle`.
         """
@@ -191,7 +191,8 @@ class KnownTraps:
         return ctypes.addressof(site) + _KnownSite.constant.offset
 
     def settle(self) -> None:
-        """Report all traps at known sites that were not reported yet, by calling ``trapped``."""
+        """Report the remaining traps at known sites: call each ``trapped`` with the number of traps that have not been
+        reported to it."""
         for place in range(SITES):
             self._settle(place)
 

@@ -1,9 +1,10 @@
-"""Makes the system calls for a trap in one go: resume the thread of the last trap, wait, read the facts of the next
-trap.
+"""Makes the system calls for a trap in machine code: resume the thread of the last trap, wait, and read the facts of
+the next trap.
 
 A trap needs four ptrace requests and a wait. Through ctypes, each request costs more in the interpreter than in the
-kernel. So the sequence is machine code (trap_wait.S), which handles known traps completely by itself (`known_traps`).
-It examines a state change before it consumes it, and consumes only stops: `htrun.tracee.wait` reaps or holds deaths.
+kernel. So machine code (trap_wait.S) makes this sequence of calls, and handles known traps without Python
+(`known_traps`). It looks at a state change before it consumes the change, and consumes only stops: `htrun.tracee.wait`
+reaps or holds deaths.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ class TrapWait:
         self._run = functools.partial(call, ctypes.c_void_p(ctypes.addressof(self._block)))
 
     def next(self) -> tuple[int, int | None]:
-        """Wait for any tracee. Returns ``(tid, wait status)``; the status is None for a death, which is not reaped yet.
+        """Wait for any tracee. Returns ``(tid, wait status)``. If the thread has died, the status is None, and the
+        thread still has to be reaped.
 
         Raises ChildProcessError if there is no tracee.
         """
@@ -109,10 +111,10 @@ class TrapWait:
         self._block.set_registers = self._registers_at
 
     def flush(self) -> None:
-        """Resume the thread of the last `resume_later` at once."""
+        """Resume the thread of the last `resume_later` now."""
         tid, self._block.tid = self._block.tid, 0
         if tid:
-            # If the thread was killed meanwhile, its wait status will report that.
+            # If the thread was killed meanwhile, its wait status will report the death.
             with suppress(TraceeDied):
                 stopped = Stopped(tid)
                 stopped.set_registers(self.registers)
