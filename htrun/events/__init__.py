@@ -1,1 +1,1 @@
-"""Events: their names, the memory layout of batches of them, the interface of sinks, and time."""
+"""Events: the names of events, the memory layout of batches of events, the interface of sinks, and time."""

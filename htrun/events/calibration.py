@@ -1,11 +1,11 @@
 """Pairs of events that a guest emits to measure the cost of an event.
 
-``qemu_hypertrace_calibrate()`` of the guest library emits them. An empty pair has no work between its two events, and
-its duration is the cost of an event. Each span is too long by this cost, and each event within a span adds the same
-cost again, unless the processor overlaps the event with the guest's code. To measure this overlap, there are pairs with
-some work between their events, and pairs with twice as much work. Twice the duration of the single work minus the
-duration of the double work is the cost of an event after this work. The cost depends on the work and the processor, so
-there are several kinds of work.
+``qemu_hypertrace_calibrate()`` of the guest library emits these pairs. An empty pair has no work between its two
+events, and its duration is the cost of an event. Each span is too long by this cost, and each event within a span adds
+the same cost again, unless the processor overlaps the event with the guest's code. To measure this overlap, there are
+pairs with some work between their events, and pairs with twice as much work. Twice the duration of the single work
+minus the duration of the double work is the cost of an event after this work. The cost depends on the work and the
+processor, so there are several kinds of work.
 """
 
 from __future__ import annotations

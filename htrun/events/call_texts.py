@@ -39,7 +39,7 @@ _PLACE_MASK, _ELEMENT_MASK, _SIZE_MASK = 0xFF, 0xFFFFFF, 0xFFFF
 
 
 class Text(NamedTuple):
-    """The memory that a pointer refers to.
+    """A text to which a pointer refers.
 
     ``place``: the index of the argument. ``element``: the index of the text in its array; 0 if there is no array.
     ``cut``: whether ``data`` is only the beginning of the text.
@@ -109,7 +109,8 @@ def split(events: Events) -> tuple[Events, BatchTexts]:
     found: dict[int, dict[int, list[Text]]] = {}
     owners = (np.cumsum(~is_text) - 1)[is_text]
     for owner, stream, words in zip(owners.tolist(), own["stream"].tolist(), own["args"], strict=True):
-        # The text's call has been filtered out, or an event of the guest with the same time lies in between.
+        # The call of the text has been filtered out, or another event with the same time is between the call and the
+        # text.
         if owner < 0 or others["kind"][owner] not in _OWNERS or others["stream"][owner] != stream:
             continue
         part = int(words[0])

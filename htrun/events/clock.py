@@ -87,7 +87,7 @@ class Fit(NamedTuple):
     ``frequency``.
 
     ``frequency``: Hz. ``offset_ticks``: below ``frequency``. ``error_ns``: the greatest distance of an anchor from the
-    line, plus half the window in which it was read.
+    line, plus half the window in which the anchor was read.
     """
 
     frequency: int
@@ -192,7 +192,7 @@ def interpolated(
     last anchor.
 
     Only differences from an anchor are computed in floating point. These differences stay below 2**53, so the result is
-    exact to the nanosecond. An absolute time is about 2**60, and floating point would round it by up to 256 ns.
+    exact to the nanosecond. An absolute time is about 2**60, and floating point would round it to a multiple of 256 ns.
     """
     import numpy as np
 

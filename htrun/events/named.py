@@ -52,7 +52,7 @@ class Phase(StrEnum):
 class NamedEvent:
     """One event. ``id``: the value of ``arg1``. ``arguments``: the types of ``arg2`` and on.
 
-    ``key``: the name of the argument that pairs a begin with its end; None if a begin pairs with an end of the same
+    ``key``: the name of the argument by which the two events of a span are paired; None if they are paired within a
     thread. ``carried``: whether the arguments come from a guest's kernel instead of the channel, so that there may be
     more arguments than the channel has.
     """

@@ -87,7 +87,7 @@ class Shapes:
         return self._shapes
 
     def width(self, shape: Shape) -> int:
-        """The number of arguments of an event of ``shape``, including unnamed ones."""
+        """The number of arguments of an event of ``shape``, including arguments without names."""
         if shape.definition is not HYPERTRACE or (shape.named is not None and shape.named.carried):
             return shape.first + len(shape.arguments)
         return self.num_args

@@ -28,7 +28,7 @@ class Sink(Protocol):
         """Flush everything written so far to the kernel."""
 
     def close(self) -> None:
-        """Finish the output and release it. It must be safe to call this after a failure, and twice."""
+        """Finish the output and release it. It must be safe to call this twice, and to call it after a failure."""
 
 
 @runtime_checkable
@@ -58,7 +58,8 @@ def decodes(sink: Sink) -> bool:
 
 
 class PacketSink(Protocol):
-    """An output that takes raw records as they are in a ring. Its methods fail like those of `Sink`."""
+    """An output that takes raw records as they are in a ring. Its methods fail in the same way as the methods of
+    `Sink`."""
 
     def write_packet(self, number: int, stream: Stream, records: memoryview, discarded: int) -> None:
         """Write whole raw records of one stream, in the order in which the thread wrote them.
@@ -84,7 +85,7 @@ class PacketSink(Protocol):
         """Flush everything written so far to the kernel."""
 
     def close(self) -> None:
-        """Finish the output and release it. It must be safe to call this after a failure, and twice."""
+        """Finish the output and release it. It must be safe to call this twice, and to call it after a failure."""
 
 
 class Closing(ABC):

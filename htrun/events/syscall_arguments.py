@@ -28,7 +28,7 @@ from htrun.events.value_names import (
 )
 
 _WORD_ARGUMENTS = 6
-"""The number of arguments shown for an unknown call."""
+"""The number of arguments that are shown for an unknown call."""
 
 
 class ValueKind(Enum):

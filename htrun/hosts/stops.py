@@ -34,9 +34,9 @@ class Entry(NamedTuple):
 class RecordSpace(NamedTuple):
     """The memory for a thread's next records. All values are addresses.
 
-    ``control``: the ring's control block in htrun's memory. ``position``, ``end``: the values of these fields of the
-    block, which are addresses of the tracee. ``delta``: the difference that turns a position into the address of the
-    record in htrun.
+    ``control``: the ring's control block in htrun's memory. ``position``, ``end``: the values of the control block's
+    fields with these names, which are addresses in the tracee. ``delta``: the number to add to a position to get the
+    address of the record in htrun.
     """
 
     control: int
@@ -75,8 +75,8 @@ class CallRecording(NamedTuple):
 
     ``events``: the buffer for the records. ``make_room``: empties the buffer. ``wake``: wakes the thread that empties
     the buffer. ``entries``, ``returns``: whether entries and returns of calls are recorded. ``clock``: reads the ticks.
-    ``in_one_go``: whether machine code can read the ticks too; if not, Python handles each stop. ``ran``: is called for
-    a stopped thread when it has made the number of stops that `CallWait.set_stops_left` has set.
+    ``in_one_go``: whether machine code can read the ticks, too; if not, Python handles each stop. ``ran``: is called
+    for a stopped thread that has stopped as often as `CallWait.set_stops_left` has set.
     """
 
     events: TracerEvents

@@ -87,8 +87,8 @@ class Memory:
         self.threads = threads
 
     def reach_through(self, tid: int) -> None:
-        """Set the stopped thread ``tid`` as the thread through which the memory is opened at its first use. If the
-        memory is already open, this does nothing."""
+        """Set the stopped thread ``tid`` as the thread through which the memory is opened next. An open memory stays
+        open."""
         self._tid = tid
 
     def open(self) -> None:

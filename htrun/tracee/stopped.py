@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SIGSET_SIZE = 8
 _MOST_OF_A_SET = 16384
 _NOBODY = -1
-"""An id that no thread has. Each request for it fails as for a dead thread (ESRCH)."""
+"""An id that no thread has. A request for this id fails like a request for a dead thread (ESRCH)."""
 
 # One buffer for each kind of result is enough, since only the tracer's main thread makes requests.
 _message = ctypes.c_ulong()
@@ -148,15 +148,15 @@ class Stopped:
         self._request(Request.GET_SYSCALL_INFO, size, address)
 
     def filtered_call(self) -> FilteredCall:
-        """The system call at whose seccomp stop the thread is stopped."""
+        """The system call for which a seccomp filter has stopped the thread."""
         self._request(Request.GET_SYSCALL_INFO, len(_syscall_info), _syscall_info_address)
         return FilteredCall(*_syscall_info_fields.unpack_from(_syscall_info))
 
     # The end of the stop.
 
     def resume(self, request: Request = Request.CONT, number: int = 0) -> None:
-        """Let the thread run, with the signal ``number`` (0: none). ``request``: CONT, or SYSCALL or SINGLESTEP to stop
-        the thread at the next call or instruction."""
+        """Let the thread run, with the signal ``number`` (0: none). ``request``: CONT, SYSCALL to stop the thread at
+        its next call, or SINGLESTEP to stop it at its next instruction."""
         tid = self.tid
         if raw_ptrace(request, tid, 0, number) == -1:
             raise failure(request, tid)

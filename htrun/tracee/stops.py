@@ -1,4 +1,4 @@
-"""The kinds of stops and deaths of a tracee; each wait status is decoded to one of them.
+"""The kinds of stops and deaths of a tracee. Each wait status is decoded to an object of one of these kinds.
 
 The kinds and their names are those of ptrace(2), "Stopped states". Each object has the id of its thread. Since they are
 tuples, two objects of different kinds may be equal; `match` and ``isinstance`` distinguish them.
@@ -12,7 +12,7 @@ from enum import Enum
 from typing import NamedTuple
 
 SEGV_STOPPED = signal.SIGSEGV << 8 | 0x7F
-"""The wait status of a thread that is stopped for SIGSEGV. It is tested first, since every trap has it."""
+"""The wait status of a thread that is stopped for SIGSEGV. This status is tested first, since every trap has it."""
 
 WALL = 0x60000000
 """__WALL: also wait for threads and clones. __WNOTHREAD: wait only for tracees and children of the calling thread, not

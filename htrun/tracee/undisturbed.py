@@ -35,8 +35,9 @@ _MASKS = frozenset({"SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"})
 
 
 class _Wait(NamedTuple):
-    """A call that was made again. ``call``: the values that identify it. ``limit``: its time limit. ``until``: the end
-    of this limit (ns of the monotonic clock). ``flags``: the thread's flags before htrun marked them."""
+    """A call that was made again. ``call``: the values that identify the call. ``limit``: the time limit of the call.
+    ``until``: the end of this limit (ns of the monotonic clock). ``flags``: the thread's flags before htrun marked
+    them."""
 
     call: tuple[int, ...]
     limit: Limit | None

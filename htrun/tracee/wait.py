@@ -27,7 +27,8 @@ if TYPE_CHECKING:
         """Waits for any tracee, and also reads the facts of a trap (a host's ``TrapWait``)."""
 
         def next(self) -> tuple[int, int | None]:
-            """The next ``(tid, wait status)``; the status is None for a death, which is not reaped yet."""
+            """The next ``(tid, wait status)``. If the thread has died, the status is None, and the thread still has to be
+            reaped."""
 
         def flush(self) -> None:
             """Resume now the thread that the next call of `next` would resume."""
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
         """Waits for any tracee, and records calls meanwhile (a host's ``CallWait``)."""
 
         def next(self) -> tuple[int, int | None]:
-            """The next ``(tid, wait status)``; the status is None for a death, which is not reaped yet."""
+            """The next ``(tid, wait status)``. If the thread has died, the status is None, and the thread still has to be
+            reaped."""
 
         def stopped(self) -> tuple[int, int] | None:
             """A stop that has already happened; None if there is no stop."""
@@ -71,9 +73,8 @@ class Waiter:
 
     def __init__(self, first: FirstProcess) -> None:
         """``first``: the process that must not be reaped."""
-        # A blocked SIGCHLD stays pending, so that it can be awaited. With the default action, the signal would be
-        # discarded unless the main thread blocks it, or when any thread takes it (kernel/signal.c, sig_ignored,
-        # get_signal).
+        # A blocked SIGCHLD stays pending, so that it can be awaited. The default action discards the signal if the main
+        # thread does not block it, or when any thread takes it (kernel/signal.c, sig_ignored, get_signal).
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         self._first = first
         self._until_all = _MOST_IN_A_ROW
