@@ -1,10 +1,10 @@
 """The channel as an object in memory and as a path that guests open.
 
-The memory is a sealed memory file, and the path a symbolic link to it under ``/proc``. If htrun dies, the link dangles,
-so the next run recognises the link as stale. The memory and the path are created separately, because the process that
-parses the options is not the process that will own the memory. `Channel.create` runs before the fork, and
-`Channel.publish` runs in the process that stays. For processes that cannot follow such a link, there is a second memory
-(`htrun.channel.public_file`).
+The memory is a sealed memory file. The path is a symbolic link into ``/proc``, which leads to this file. If htrun dies,
+the link dangles, so the next run recognises the link as stale. The memory and the path are created separately, because
+the process that parses the options is not the process that will own the memory. `Channel.create` runs before the fork,
+and `Channel.publish` runs in the process that stays. For processes that cannot follow such a link, there is a second
+memory (`htrun.channel.public_file`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The layout of a hypertrace channel, version 1 of the ABI.
 
-One memory object of three regions, each at a multiple of 64 KiB so that any guest page size can protect it::
+A channel is one memory object with three regions. Each region is at a multiple of 64 KiB, so that guests with any page
+size can protect the region::
 
     0x00000  header    read-only to the guest; little-endian, whatever the guest
     0x10000  control   no access: every store traps; a store to offset 0 emits the index stored
@@ -47,7 +48,7 @@ _HEADER = struct.Struct("<8sIIQQQQQQ")
 class Layout(NamedTuple):
     """The shape of one channel.
 
-    ``num_args``: the number of unsigned 64-bit arguments of each event, `MIN_ARGS` to `MAX_ARGS`. ``max_clients``:
+    ``num_args``: the number of unsigned 64-bit arguments of each event, `MIN_ARGS` to `MAX_ARGS`. ``max_clients``: the
     number of slots, `MIN_CLIENTS` to `MAX_CLIENTS`; valid indexes are ``0 .. max_clients - 1``.
     """
 

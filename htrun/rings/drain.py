@@ -382,10 +382,12 @@ class Drain:
         partial = final or now >= self._partial_at
         if partial:
             self._partial_at = now + PERIOD
-            # A round that skips partly filled packets does not count, since the records in these packets may be older.
+            # A round that skips partly filled packets must not begin the order's round: records in these packets may be
+            # older.
             self._order.begin_round()
         self._in_hand, self._ended = self._thread_order.waiting, 0
-        # Taken before the rings of clients are read; the other rings are read after them (`ThreadOrder`).
+        # These are read before the rings of clients. The other rings are read after the rings of clients
+        # (`ThreadOrder`).
         complete, ended_rings = self._clock.source.read(), {ring for ring in self._rings_now() if ring.ended}
         taken = self._take_tracer_events()
         fill = self._take_from_clients(everything=partial, final=final and self._stopping)

@@ -1,5 +1,5 @@
-"""Chooses the intervals at which the rings are polled. They are long while few events come, but short enough that no
-ring fills up."""
+"""Chooses the intervals at which the rings are polled. The intervals are long while few events come, but short enough
+that no ring fills up."""
 
 from __future__ import annotations
 

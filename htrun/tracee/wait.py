@@ -27,8 +27,8 @@ if TYPE_CHECKING:
         """Waits for any tracee, and also reads the facts of a trap (a host's ``TrapWait``)."""
 
         def next(self) -> tuple[int, int | None]:
-            """The next ``(tid, wait status)``. If the thread has died, the status is None, and the thread still has to be
-            reaped."""
+            """The next ``(tid, wait status)``. If the thread has died, the status is None, and the thread still has to
+            be reaped."""
 
         def flush(self) -> None:
             """Resume now the thread that the next call of `next` would resume."""
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
         """Waits for any tracee, and records calls meanwhile (a host's ``CallWait``)."""
 
         def next(self) -> tuple[int, int | None]:
-            """The next ``(tid, wait status)``. If the thread has died, the status is None, and the thread still has to be
-            reaped."""
+            """The next ``(tid, wait status)``. If the thread has died, the status is None, and the thread still has to
+            be reaped."""
 
         def stopped(self) -> tuple[int, int] | None:
             """A stop that has already happened; None if there is no stop."""
