@@ -26,8 +26,8 @@ EXCHANGE_OFFSET = 0x74
 needs no answer."""
 
 NATIVE_CLIENTS, EVERY_CLIENT = 1, 2
-"""The clients that may use the rings. Either only native clients may use them, which the host's processors run
-themselves, or emulated clients may use them, too."""
+"""The clients that may use the rings: only native clients, or also emulated clients. The host's processors run native
+clients themselves."""
 
 UNTRACED = 1
 """A flag of the rings: no tracer sees to which thread a ring belongs. So a client writes the PID namespace of its ids

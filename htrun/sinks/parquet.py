@@ -5,10 +5,10 @@ run adds a file::
 
     PATH/run_date=2026-01-31/host=name/run_id=20260131T101500-1a2b3c4d/part-0.parquet
 
-Columns: ``time`` (ns, UTC), ``pid``, ``tid``, ``vcpu``, ``comm``, ``event``, ``name`` and ``phase`` (null where the
-user has named nothing), ``site`` and ``index`` (null for system calls), ``num`` and ``arch`` (null for other events),
-``arg1`` ... as u64; and a column of its own type for each argument that the user has named, called ``NAME.ARGUMENT``,
-null for other events.
+Columns: ``time`` (ns, UTC), ``pid``, ``tid``, ``vcpu``, ``comm``, ``event``, ``name`` and ``phase`` (null if the user
+has not named the event), ``site`` and ``index`` (null for system calls), ``num`` and ``arch`` (null for other events),
+``arg1`` ... as u64. For each argument that the user has named, there is also a column ``NAME.ARGUMENT``. It has the
+argument's type, and is null for other events.
 
 A file gets its name only when it is complete. The rows of a file are in groups of about a hundred thousand. The events
 of a run can be read only after the run has ended. A separate thread writes one group while the next group is filled.

@@ -179,7 +179,7 @@ class Stopped:
         """Resume the thread, and wait for its next syscall-stop. Raises `TraceeDied`, as `run_to_next` does.
 
         If a job-control stop comes meanwhile, this thread is kept running, and only the rest of its process stops. When
-        the thread is resumed next, it joins the stop, unless SIGCONT has already ended it (PTRACE_INTERRUPT;
+        the thread is resumed next, it joins the stop, unless SIGCONT has already ended the stop (PTRACE_INTERRUPT;
         kernel/signal.c, do_jobctl_trap).
         """
         deliver, joins = 0, False

@@ -1,8 +1,9 @@
-"""Ignores a store, as hardware ignores stores to read-only memory: the memory does not change, the program continues.
+"""Ignores a store, as hardware ignores stores to read-only memory: the memory does not change, and the program
+continues.
 
-Emulators of whole machines crash on a fault that their guest has caused. A guest can make them store in many ways: by
-translated code, by atomic instructions of the emulator's helpers, or, through a device, by block moves of the C
-library.
+Emulators of whole machines crash on a fault that their guest has caused. A guest can make an emulator store in many
+ways: by translated code, by atomic instructions of the emulator's helpers, or, through a device, by block moves of the
+C library.
 """
 
 from __future__ import annotations
