@@ -148,10 +148,10 @@ def _unused_descriptor(pid: int) -> int:
     """A descriptor number that is not used in process ``pid``, and is not used by shells either."""
     import resource
 
-    most = min(resource.prlimit(pid, resource.RLIMIT_NOFILE)[0], _MOST_DESCRIPTOR + 1)
     try:
+        most = min(resource.prlimit(pid, resource.RLIMIT_NOFILE)[0], _MOST_DESCRIPTOR + 1)
         used = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
     except OSError:
         # The process has died.
-        used = set()
+        most, used = _MOST_DESCRIPTOR + 1, set()
     return next((number for number in reversed(range(most)) if number not in used), most)

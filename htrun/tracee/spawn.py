@@ -37,7 +37,7 @@ class CannotTraceError(HtrunError):
 
 def seize(program: int) -> None:
     """Become the tracer of the process ``program`` and of all processes that it will create. All these processes die
-    when this process exits. Raises `CannotTraceError`."""
+    when this process exits. Raises `CannotTraceError`, or `HtrunError` if ``program`` is dead."""
     if _is_valgrind(program):
         reason = "valgrind knows no seccomp filters"
         raise CannotTraceError(f"htrun cannot trace inside valgrind: {reason}; try htrun valgrind PROGRAM", reason)
@@ -55,11 +55,15 @@ def _is_valgrind(process: int) -> bool:
         return False
 
 
-def _why_not(program: int, error: Exception) -> CannotTraceError:
-    tracer = 0
-    # The process may have been killed meanwhile.
+def _why_not(program: int, error: Exception) -> HtrunError:
+    """The reason why ``program`` cannot be traced; an error of another class if the process is dead."""
+    fields: dict[str, str] = {}
+    # The process may have been reaped meanwhile.
     with suppress(OSError), open(f"/proc/{program}/status", encoding="ascii", errors="replace") as status:
-        tracer = next((int(line.split()[1]) for line in status if line.startswith("TracerPid:")), 0)
+        fields = dict(line.split(":", 1) for line in status)
+    if isinstance(error, ptrace.TraceeDied) or fields.get("State", "").strip()[:1] in {"Z", "X"}:
+        return HtrunError("the program was killed before it started")
+    tracer = int(fields.get("TracerPid", "0"))
     if tracer:
         reason = f"process {tracer} (strace, gdb, an htrun?) already traces this process"
         return CannotTraceError(f"cannot trace: {reason}; run htrun outside it", reason)
