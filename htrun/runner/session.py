@@ -153,7 +153,8 @@ class Session(RecordedRun):
         self._virtual.finish(self._recording.site_events.get(RING_SITE, 0))
 
     def _warn_of_costly_sites(self) -> None:
-        if self._traps is None or not self._options.patch:
+        if self._traps is None or not self._options.patch or self._warnings.counts[Kind.INJECTION.value]:
+            # The user wants each event to trap, or knows already that it does.
             return
         from htrun.intercept.sites import costly
 
