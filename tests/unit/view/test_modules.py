@@ -33,7 +33,7 @@ def test_each_module_is_a_function_behind_what_it_needs() -> None:
     ("modules", "reason"),
     [
         ({"main": 'import { a } from "./b.js";\n', "b": "const a = 1;\n"}, "imports a, which b.js does not export"),
-        ({"main": 'import { a } from "./main.js";\n'}, "circle: main -> main"),
+        ({"main": 'import { a } from "./main.js";\n'}, "circular import: main -> main"),
         ({"main": 'import a from "./b.js";\n', "b": ""}, "form that is not known"),
         ({"main": "export default 3;\n"}, "form that is not known"),
         ({"main": "export { a };\n"}, "form that is not known"),
