@@ -39,9 +39,8 @@ class Patch:
         return self.trampoline.address
 
 
-_MANY_TRAPS = 1000
-"""The number of traps of a site at which a warning is given. By then, the traps have taken about a tenth of a
-second."""
+_MANY_TRAPS = 10_000
+"""The number of traps of a site that are worth a warning: they have taken about a second."""
 
 
 @dataclass(eq=False, slots=True)

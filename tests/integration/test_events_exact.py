@@ -48,11 +48,7 @@ def _events_by_emitter(events: list[LogEvent]) -> dict[int, list[LogEvent]]:
 def test_exact(guest: str, options: tuple[str, ...], target: Target, toolchain: Toolchain, htrun: Htrun) -> None:
     program = toolchain.compile(_GUESTS / f"{guest}.c", target)
     result = htrun.run(program, options=options).check()
-    if target is I686 and not options:
-        # 32-bit code is not patched.
-        assert result.summary["warnings"].keys() <= {"costly-site"}
-    else:
-        assert result.stderr == ""
+    assert result.stderr == ""
     emitters = _events_by_emitter(result.events)
     assert {who: len(events) for who, events in emitters.items()} == EXPECTED[guest]
     for events in emitters.values():

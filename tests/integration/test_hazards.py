@@ -144,12 +144,12 @@ def test_32_bit_code(toolchain: Toolchain, htrun: Htrun) -> None:
 
 
 def test_many_traps_of_32_bit_code(toolchain: Toolchain, htrun: Htrun) -> None:
-    program = toolchain.compile_text(EMITS.replace("20", "1000"), "emits-many", I686)
+    program = toolchain.compile_text(EMITS.replace("20", "10000"), "emits-many", I686)
     result = htrun.run(program, options=("--via", "store"))
     assert result.status == 0
     assert result.summary["warnings"] == {"costly-site": 1}
     assert re.search(
-        r"^htrun: warning: the store at 0x\w+ in process \d+ trapped 1,000 times, .* not patched: 32-bit code$",
+        r"^htrun: warning: the store at 0x\w+ in process \d+ trapped 10,000 times, .* not patched: 32-bit code$",
         result.stderr,
         re.MULTILINE,
     )

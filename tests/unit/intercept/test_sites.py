@@ -151,14 +151,14 @@ def test_sites_that_trap_often_are_worth_a_warning() -> None:
     one, other, patched = site(), site(2), site(3)
     one.refused = other.refused = "32-bit code"
     for _ in range(2):
-        one.fork().trapped(999)
-        patched.trapped(5000)
+        one.fork().trapped(4_999)
+        patched.trapped(50_000)
         assert costly([other, patched]) is None
     one.trapped(2)
     message = costly([one, one.fork(), other, patched])
     assert message == (
-        "the store at 0x700000001000 in process 4711 trapped 2,000 times, each of which costs thousands of times more "
+        "the store at 0x700000001000 in process 4711 trapped 10,000 times, each of which costs thousands of times more "
         "than an event of a patched site. It is not patched: 32-bit code"
     )
-    other.trapped(1000)
+    other.trapped(10_000)
     assert str(costly([other, one])).endswith("not patched: 32-bit code (2 sites trapped so often)")
