@@ -12,6 +12,7 @@ import pytest
 from tests.support import leftovers
 from tests.support.requirements import require_tool
 from tests.support.run import HTRUN
+from tests.support.sandbox import sandbox_without
 from tests.support.targets import AARCH64
 from tests.support.toolchain import Toolchain
 
@@ -154,39 +155,12 @@ def test_under_another_tracer(tmp_path: Path) -> None:
     _check(done, 125, "trac", tmp_path, [])
 
 
-_SANDBOX = """
-#include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-int main(int argc, char **argv)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, FORBIDDEN, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {sizeof code / sizeof *code, code};
-    (void)argc;
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
-    execv(argv[1], argv + 1);
-    return 99;
-}
-"""
-
-
 @pytest.mark.parametrize(
     ("call", "words"),
     [("SYS_ptrace", "does a sandbox or kernel.yama.ptrace_scope forbid ptrace?"), ("SYS_memfd_create", "memory")],
 )
 def test_in_a_sandbox(call: str, words: str, toolchain: Toolchain, tmp_path: Path) -> None:
-    sandbox = toolchain.compile_text(_SANDBOX, f"sandbox_{call}", flags=(f"-DFORBIDDEN={call}",))
+    sandbox = sandbox_without(call, toolchain)
     done = subprocess.run(
         [sandbox, HTRUN, "--via", "store", "true"],
         capture_output=True,

@@ -14,6 +14,7 @@ from tests.integration.test_no_ptrace import UNTRACED
 from tests.integration.test_rings import GUESTS, check_exact
 from tests.support.requirements import missing, require_tool
 from tests.support.run import HTRUN, IGNORING_CHILDREN, SECONDS, Htrun, Result
+from tests.support.sandbox import sandbox_without
 from tests.support.toolchain import Toolchain
 
 EVENTS = 50_000
@@ -24,31 +25,6 @@ OF_FORKS = {0: CHILDREN * OF_A_CHILD, **dict.fromkeys(range(1, CHILDREN + 1), OF
 FORKS = ("forks", str(CHILDREN), str(OF_A_CHILD))
 THREADS = ("threads", "2", str(EVENTS))
 
-NO_PTRACE = """
-#include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-/* Runs the program argv[1], to which ptrace is denied. */
-int main(int argc, char **argv)
-{
-    struct sock_filter filter[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ptrace, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {sizeof(filter) / sizeof(*filter), filter};
-    if (argc < 2 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
-        return 98;
-    execv(argv[1], argv + 1);
-    return 99;
-}
-"""
 
 GDB = ("gdb", "-q", "-batch", "-ex", "run", "--args")
 TOOLS: dict[str, tuple[str, ...]] = {
@@ -78,7 +54,7 @@ def program(toolchain: Toolchain, tmp_path: Path) -> Path:
 @pytest.fixture
 def denied(toolchain: Toolchain) -> Path:
     """Runs another program without the right to trace."""
-    return toolchain.compile_text(NO_PTRACE, "denied")
+    return sandbox_without("SYS_ptrace", toolchain)
 
 
 def require(name: str, tool: tuple[str, ...]) -> None:

@@ -50,6 +50,15 @@ def check_untouched(result: Result) -> None:
     assert result.summary["ring_events"] == result.summary["kinds"]["guest_hypertrace"]
 
 
+def check_emitters(result: Result) -> None:
+    """Each emitter is one thread of one process, and has its events from 0 on, in order; every event went by a ring."""
+    for events in by_emitter(result.check().events).values():
+        assert [event.args[1] for event in events] == list(range(len(events)))
+        assert len({(event.tid, event.args[2]) for event in events}) == 1, "one thread of one process"
+    assert result.summary["events"] > 0
+    check_untouched(result)
+
+
 @pytest.mark.parametrize("target", [NATIVE, STATIC, I686], ids=lambda target: target.name)
 def test_threads(target: Target, toolchain: Toolchain, htrun: Htrun) -> None:
     program = toolchain.compile(GUESTS / "ring_emitters.c", target)
@@ -141,12 +150,7 @@ def test_exec_of_another_thread(toolchain: Toolchain, htrun: Htrun) -> None:
 
 @pytest.mark.parametrize("guest", ["exact_threads", "exact_tree", "exact_fork_in_thread", "exact_spawn"])
 def test_processes_and_threads(guest: str, toolchain: Toolchain, htrun: Htrun) -> None:
-    result = htrun.run(toolchain.compile(GUESTS / f"{guest}.c"), options=AUTO)
-    for events in by_emitter(result.check().events).values():
-        assert [event.args[1] for event in events] == list(range(len(events)))
-        assert len({(event.tid, event.args[2]) for event in events}) == 1, "one thread of one process"
-    assert result.summary["events"] > 0
-    check_untouched(result)
+    check_emitters(htrun.run(toolchain.compile(GUESTS / f"{guest}.c"), options=AUTO))
 
 
 def test_vforks(toolchain: Toolchain, htrun: Htrun) -> None:
