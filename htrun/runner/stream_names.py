@@ -31,8 +31,6 @@ class StreamNames:
     def stream_of(self, thread: Thread) -> Stream:
         """A new stream for ``thread``, beginning now. May be called from any thread of htrun."""
         name = last_name_of(thread) if thread.comm is None else thread.comm
-        # If the whole process has exited meanwhile, the name was stored before that.
-        name = name or thread.comm or ""
         process = thread.process
         vcpu = vcpu_of(name)
         if is_shared_by_vcpus(name):
@@ -72,8 +70,11 @@ def last_name_of(thread: Thread) -> str:
 
     If the thread is gone, this is the name of its process, because a new thread has the name of its creator. The
     process exists until the tracer has seen all its threads exit.
+
+    Another thread of htrun may store ``thread.comm`` meanwhile: the tracer does so before it resumes a thread from its
+    exit event. So ``thread.comm`` is read again after each attempt that found nothing.
     """
-    return name_of(thread.tid) or name_of(thread.process.pid)
+    return name_of(thread.tid) or thread.comm or name_of(thread.process.pid) or thread.comm or ""
 
 
 def name_of(tid: int) -> str:

@@ -15,13 +15,13 @@ from htrun.runner.stream_names import StreamNames
 
 
 def test_a_thread_that_exits_while_its_name_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tracer notes the name at the exit event, before it lets the thread go."""
+    """The tracer notes the name at the exit event, before it lets the thread go. The process is still there."""
     process = SimpleNamespace(pid=4711, big_endian=False)
     thread = SimpleNamespace(tid=4712, number=3, process=process, comm=None)
 
-    def gone(_tid: int) -> str:
+    def gone(tid: int) -> str:
         thread.comm = "worker"
-        return ""
+        return "server" if tid == process.pid else ""
 
     monkeypatch.setattr(stream_names, "name_of", gone)
     stream = StreamNames(Warnings(quiet=True, verbose=False)).stream_of(cast(Thread, thread))
