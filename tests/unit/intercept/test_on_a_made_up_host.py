@@ -36,7 +36,7 @@ from htrun.tracee.memory import Memory
 from htrun.tracee.stopped import Stopped
 from htrun.tracee.wait import Waiter
 from tests.unit.hosts.fake.host import ABI, FakeHost, Registers
-from tests.unit.hosts.fake.instructions import STACK_POINTER, WORD, Instruction, Operation
+from tests.unit.hosts.fake.instructions import FURTHEST_JUMP, STACK_POINTER, WORD, Instruction, Operation
 from tests.unit.hosts.fake.process import FakeStopped, Fault, Kernel, Pages, load
 
 _PROT_NONE, _PROT_READ, _PROT_READ_WRITE = 0, 1, 3
@@ -158,7 +158,7 @@ class Scene:
         self._map(_PROT_READ, start, CONTROL_OFFSET, 0)
         self._map(_PROT_NONE, start + CONTROL_OFFSET, DATA_OFFSET - CONTROL_OFFSET, CONTROL_OFFSET)
         self.control = start + CONTROL_OFFSET
-        self.code, self.stack = Pages(4096), Pages(8192)
+        self.code, self.stack = Pages(4096, room=FURTHEST_JUMP), Pages(8192)
         self.site = self.code.address
         self.program = b"".join(word.encode() for word in LOOP)
         self.space = AddressSpace(Memory(self.kernel.tid))
@@ -299,6 +299,7 @@ def test_the_first_store_traps_and_the_others_write_their_records_themselves(mad
     assert scene.run() == Fault(FakeHost.halt_code, 0)
     assert scene.is_at_end
     assert events(scene) == expected(range(5))
+    assert scene.met[0].refused == ""
     assert scene.traps.count == 1
     assert [site.store.text for site in scene.met] == ["store r1, 8(r2)"]
     changed = {name for name, _ in Registers._fields_ if getattr(before, name) != getattr(scene.kernel.registers, name)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import weakref
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -177,7 +178,7 @@ class Kernel:
     def close(self) -> None:
         """Unmap what the program was made to map."""
         for address, size in self._mapped:
-            _libc.munmap(ctypes.c_void_p(address), ctypes.c_size_t(size))
+            _unmap(address, size)
 
 
 class FakeStopped(StoppedThread):
@@ -230,8 +231,28 @@ class _Halted(Exception):
 
 
 class Pages:
-    """Memory of the program: ``size`` bytes at ``address``."""
+    """Memory of the program: ``size`` bytes at ``address``. ``room``: so many bytes before and after it are free then.
 
-    def __init__(self, size: int) -> None:
-        self._memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
+    The test's process has libraries that are larger than a jump is long. Without ``room``, the memory may lie between
+    two of them, and no address that a jump reaches is free.
+    """
+
+    def __init__(self, size: int, room: int = 0) -> None:
+        start = _map(room + size + room)
+        self.address = start + room
+        for end in (start, self.address + size):
+            if room:
+                _unmap(end, room)
+        weakref.finalize(self, _unmap, self.address, size)
+
+
+def _map(size: int) -> int:
+    protection, flags = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    address = _libc.syscall(X86_64.numbers["mmap"], 0, ctypes.c_ulong(size), protection, flags, -1, 0)
+    if address == -1:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return int(address)
+
+
+def _unmap(address: int, size: int) -> None:
+    _libc.munmap(ctypes.c_void_p(address), ctypes.c_size_t(size))
