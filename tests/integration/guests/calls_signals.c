@@ -61,7 +61,9 @@ static int told(int (*body)(void), long call, int number) {
 }
 
 int main(void) {
-    if (pipe(ends) != 0) {
+    /* SIGCHLD of a child that stops or continues would interrupt waitpid(), or come just before it. */
+    struct sigaction action = {.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDSTOP};
+    if (pipe(ends) != 0 || sigaction(SIGCHLD, &action, NULL) != 0) {
         return 1;
     }
     printf("%d\n", told(restarted_read, SYS_read, SIGUSR1));
