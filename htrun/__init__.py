@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from htrun.analysis.trace import Trace
     from htrun.events.named import NamedEvents
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 __all__ = ["__version__", "open"]
 

@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING
 import htrun
 from htrun.errors import HtrunError
 from htrun.guest_library.archive import archive, install
+from htrun.guest_library.meson import add_subproject
 from htrun.guest_library.single_header import single_header
 from htrun.guest_library.sources import copy_sources, guest_directory
 from htrun.reports.output import show
 
 if TYPE_CHECKING:
     import argparse
+
+
+_FILES = ("install", "sources", "single_header", "cmake", "meson")
+"""The options that exclude each other and compiler options."""
 
 
 class GuestCommand:
@@ -30,6 +35,11 @@ examples:
   hypertrace guest --single-header > qemu-hypertrace-single.h
   hypertrace guest --install ~/.local
   hypertrace guest --sources third_party/hypertrace
+  cmake -B build -D qemu-hypertrace-guest_DIR=$(hypertrace guest --cmake)
+  hypertrace guest --meson .
+
+CMake's find_package(qemu-hypertrace-guest) gives the target qemu-hypertrace::guest, Meson's
+dependency('qemu-hypertrace-guest') the dependency; both build the library with the compiler of the project.
 """
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
@@ -45,7 +55,8 @@ examples:
         files.add_argument(
             "--install",
             metavar="PREFIX",
-            help="install the header, the library and a file for pkg-config; below $DESTDIR, if that is set",
+            help="install the library, the headers for programs and kernel modules, files for pkg-config and CMake, "
+            "and the kernel module's sources for DKMS; below $DESTDIR, if that is set",
         )
         files.add_argument(
             "--sources", metavar="DIR", type=Path, help="copy the sources of library and kernel module to the new DIR"
@@ -56,13 +67,24 @@ examples:
             help="print the library as one header; a C file of its own must define QEMU_HYPERTRACE_IMPLEMENTATION "
             "before it includes it",
         )
+        files.add_argument(
+            "--cmake",
+            action="store_true",
+            help="print the directory with the configuration for CMake's find_package(qemu-hypertrace-guest)",
+        )
+        files.add_argument(
+            "--meson",
+            metavar="DIR",
+            type=Path,
+            help="add the library to the Meson project in DIR, as a subproject with a wrap file",
+        )
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Print the options, or install or copy the library; returns 0. Raises `HtrunError`."""
         flags = arguments.cflags or arguments.libs or arguments.static
-        files = arguments.install or arguments.sources or arguments.single_header
+        files = any(getattr(arguments, name) for name in _FILES)
         if not flags and not files:
-            raise HtrunError("give one of --cflags, --libs, --install, --sources or --single-header")
+            raise HtrunError("give one of --cflags, --libs, --install, --sources, --single-header, --cmake or --meson")
         if flags and files:
             raise HtrunError("--cflags, --libs and --static cannot be combined with other output")
         if arguments.install:
@@ -72,6 +94,10 @@ examples:
             copy_sources(arguments.sources)
         elif arguments.single_header:
             show(single_header(htrun.__version__))
+        elif arguments.cmake:
+            show(f"{guest_directory() / 'user' / 'cmake'}\n")
+        elif arguments.meson:
+            add_subproject(arguments.meson)
         else:
             show(_flags(arguments) + "\n")
         return 0

@@ -31,13 +31,14 @@ def archive(compiler: str | None = None) -> Path:
 
 
 def install(prefix: str, destination: str, compiler: str | None) -> None:
-    """Install the header, the archive and a file for pkg-config in ``destination`` + ``prefix``.
+    """Install in ``destination`` + ``prefix`` what the makefile in ``guest`` installs: the headers, the archive, files
+    for pkg-config and CMake, and the sources of the kernel module.
 
     Raises `HtrunError`.
     """
     with tempfile.TemporaryDirectory(prefix="htrun-guest-") as build:
         words = [f"BUILD={build}", f"PREFIX={prefix}", f"DESTDIR={destination}", _FLAGS]
-        _make("install", *words, f"CC={_named(compiler)}")
+        _make("install", *words, f"CC={_named(compiler)}", directory=guest_directory())
 
 
 def _named(compiler: str | None) -> str:
@@ -86,15 +87,17 @@ def _cache() -> Path:
     return root / "htrun" / "guest" / digest.hexdigest()[:16]
 
 
-def _make(goal: str, *words: str) -> str:
-    """Run the library's Makefile. Returns the output of make. Raises `HtrunError` with the first line of an error."""
+def _make(goal: str, *words: str, directory: Path | None = None) -> str:
+    """Run the makefile in ``directory``, or the library's own. Returns the output of make. Raises `HtrunError` with the
+    first line of an error."""
     compiler = next(word.removeprefix("CC=") for word in words if word.startswith("CC="))
     program = compiler.split()[0] if compiler.split() else ""
     if shutil.which(program) is None:
         raise HtrunError(f"there is no compiler {program!r}; install it, or name another with --cc")
     if shutil.which("make") is None:
         raise HtrunError("the guest library is built with make, which is missing; install it (Debian's package make)")
-    command = ["make", "--silent", "--no-print-directory", "-C", str(guest_directory() / "user"), goal, *words]
+    command = ["make", "--silent", "--no-print-directory", "-C", str(directory or guest_directory() / "user"), goal]
+    command += words
     # If htrun is run by a make, the variables of that make are not for this one.
     environment = {
         name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")

@@ -70,6 +70,23 @@ def test_recipes(tmp_path: Path) -> None:
                 assert shown.endswith("\ndone\n"), shown
 
 
+def test_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one directory, in the order of the page; the program is built in each way."""
+    for tool in ("cmake", "meson", "pkg-config"):
+        require_tool(tool, tool)
+    require_tool(AARCH64.compiler, AARCH64.packages)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for block in blocks("install.md"):
+        if block.file is not None:
+            (tmp_path / block.file).write_text(block.content)
+        elif block.language == "sh":
+            for command in block.content.splitlines():
+                shown = transcript(f"$ {command} && echo done\n", tmp_path)
+                assert shown.endswith("\ndone\n"), shown
+    for program in ("app", "app-aarch64", "build/app", "build-meson/app"):
+        assert (tmp_path / program).is_file()
+
+
 def test_configuration(directory: Path) -> None:
     """In the order of the page, which writes its files."""
     for block in blocks("configuration.md"):

@@ -152,7 +152,7 @@ def test_sources(app: Path, htrun: Htrun, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ((), "give one of --cflags, --libs, --install, --sources or --single-header"),
+        ((), "give one of --cflags, --libs, --install, --sources, --single-header, --cmake or --meson"),
         (("--libs", "--single-header"), "--cflags, --libs and --static cannot be combined with other output"),
         (
             ("--libs", "--cc", "nonesuch-gcc"),

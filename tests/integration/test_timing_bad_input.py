@@ -163,7 +163,7 @@ def test_nothing_is_concluded_from_one_sample(verbs: Verbs, sides: tuple[str, st
 
 UNLIKE: Sequence[tuple[dict[str, Any], str]] = [
     ({"clock": "monotonic"}, "different clocks: tsc, monotonic"),
-    ({"facts": {"htrun_version": "0.0.9"}}, "different versions of htrun: 0.1.0, 0.0.9"),
+    ({"facts": {"htrun_version": "0.0.9"}}, "different versions of htrun: 1.0.0, 0.0.9"),
     ({"facts": {"hostname": "shed"}}, "different machines: box, shed"),
     ({"facts": {"emulator": "qemu-x86_64"}}, "different emulators: none, qemu-x86_64"),
 ]

@@ -14,7 +14,7 @@ from htrun.events.clock import Clock, Fit, Sample
 from htrun.events.records import record_dtype
 from htrun.events.stream import Stream
 
-FACTS: Mapping[str, str | int] = {"tracer_name": "htrun", "htrun_version": "0.1.0", "command": "app", "hostname": "box"}
+FACTS: Mapping[str, str | int] = {"tracer_name": "htrun", "htrun_version": "1.0.0", "command": "app", "hostname": "box"}
 
 
 class FixedSource:
