@@ -65,8 +65,9 @@ def test_many_strings(memory: Memory) -> None:
 
 
 def test_what_has_no_end_is_refused(memory: Memory) -> None:
-    pages = mmap.mmap(-1, mmap.PAGESIZE)
-    pages[:] = b"x" * mmap.PAGESIZE
+    # The word after the limit is read, too, and must not be zero.
+    pages = mmap.mmap(-1, 2 * mmap.PAGESIZE)
+    pages[:] = b"x" * len(pages)
     address = ctypes.addressof(ctypes.c_char.from_buffer(pages))
     with pytest.raises(OSError, match="no end of the string"):
         memory.read_string(address, limit=mmap.PAGESIZE)
