@@ -170,10 +170,9 @@ class Waiter:
         """The next stop of a thread that is about to stop. An end (`is_end`) is also kept for `next`. Raises
         `TraceeDied` while another thread is taking over the id by an exec; `next` will report the exec.
 
-        A thread group leader may die without an exit event (`_take`). The kernel reports this death only after all
-        other threads of the process are reaped. Another thread may be at its own exit event, and stays there until it
-        is resumed. So this method waits only for SIGCHLD, which comes with each change, including the death of the
-        leader (kernel/exit.c, exit_notify).
+        A wait for stops alone fails for a dead thread, even for a thread group leader that the kernel does not report
+        yet because other threads of the process exist (kernel/exit.c, wait_consider_task). So it never waits for such a
+        leader, whose threads may be at their exit events until they are resumed.
         """
         for place, (queued, status) in enumerate(self._queue):
             if queued == tid:
@@ -181,31 +180,32 @@ class Waiter:
                 if not is_end(stop):
                     del self._queue[place]
                 return stop
-        waited = False
         while True:
             try:
-                seen = os.waitid(os.P_PID, tid, os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT | WALL)
+                taken = os.waitid(os.P_PID, tid, os.WSTOPPED | WALL)
             except ChildProcessError:
-                # No thread has the id: the old thread is released (fs/exec.c, de_thread), and the new thread cannot be
-                # found yet.
-                raise TraceeDied(tid) from None
-            if seen is None:
-                if waited and _is_zombie(tid):
-                    return stops.Killed(tid, signal.SIGKILL)
-                signal.sigwaitinfo({signal.SIGCHLD})
-                waited = True
+                if (death := self._death_of(tid)) is not None:
+                    return death
                 continue
-            if seen.si_code != os.CLD_TRAPPED:
-                return self._death_of(tid, wait_status(seen))
-            if (taken := self._take(tid)) is None:
-                continue
+            assert taken is not None
             status = wait_status(taken)
             stop = stops.decode(tid, status)
             if is_end(stop):
                 self._queue.append((tid, status))
             return stop
 
-    def _death_of(self, tid: int, status: int) -> stops.Stop:
+    def _death_of(self, tid: int) -> stops.Stop | None:
+        """The death of a thread that cannot stop any more. Returns None if the thread is alive after all: another
+        thread has taken over the id by an exec. Raises `TraceeDied` while no thread has the id."""
+        try:
+            seen = os.waitid(os.P_PID, tid, os.WEXITED | os.WNOHANG | os.WNOWAIT | WALL)
+        except ChildProcessError:
+            # The old thread is released (fs/exec.c, de_thread), and the new thread cannot be found yet.
+            raise TraceeDied(tid) from None
+        if seen is None:
+            # The kernel reports the death of a leader only after all other threads of the process are reaped.
+            return stops.Killed(tid, signal.SIGKILL) if _is_zombie(tid) else None
+        status = wait_status(seen)
         if tid == self._first.pid:
             self._first.hold()
         else:

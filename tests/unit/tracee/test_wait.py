@@ -30,6 +30,9 @@ def is_dead(tid):
         return stat.read().rpartition(")")[2].split()[0] == "Z"
 
 def look_and_kill(kind, tid, options):
+    if not options & os.WEXITED and not options & os.WNOHANG:
+        # The kill comes just before the wait that takes the stop.
+        look_and_kill(kind, tid, options | os.WEXITED | os.WNOWAIT)
     seen = look(kind, tid, options)
     if options & os.WNOWAIT and seen is not None and seen.si_status == signal.SIGTRAP | PtraceEvent.EXIT.value << 8:
         if seen.si_pid != first:
