@@ -3,13 +3,14 @@
 # make test-heavy  the tests that take long: more input, more emulators, whole machines
 # make test-all    both
 # make bench       set up what is missing, then measure htrun beside its rivals
+# make docs        write the documentation as a site to build/site
 # make lint        ruff, mypy and oxlint (for the page's script)
 # make clean       remove everything that was made here
 
 VENV := .venv
 BIN  := $(VENV)/bin
 
-.PHONY: all setup guest bytecode demo test test-heavy test-all bench lint clean
+.PHONY: all setup guest bytecode demo test test-heavy test-all bench docs lint clean
 
 all: setup
 
@@ -44,6 +45,10 @@ test-all: setup
 bench: setup
 	@tools/install-debian-packages tools/debian-packages-bench.txt
 	@$(BIN)/python -m bench $(ARGS)
+
+# The name of the variable is MkDocs Material's: its notice about MkDocs 2 is no warning about these pages.
+docs: setup
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 lint: $(VENV)/installed
 	@$(BIN)/ruff check --quiet .

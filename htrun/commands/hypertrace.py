@@ -87,7 +87,7 @@ def _help_last(words: Sequence[str]) -> list[str]:
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
     """Parse ``words``, with the defaults from configuration files. Raises `HtrunError`."""
-    parser, verbs = _parser_and_verbs()
+    parser, verbs = parsers()
     # argparse drops the word ``--``.
     separated = "--" in words
     own = words[: words.index("--")] if separated else words
@@ -108,10 +108,11 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
 
 
 def _parser() -> argparse.ArgumentParser:
-    return _parser_and_verbs()[0]
+    return parsers()[0]
 
 
-def _parser_and_verbs() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """The parser of the command, and the parser of each verb by its name."""
     parser = Parser(
         prog="hypertrace",
         description="Work with the traces that htrun records.",

@@ -13,7 +13,7 @@ import pytest
 
 from htrun.channel.layout import Layout
 from htrun.commands.config_files import config_files
-from htrun.commands.hypertrace import COMMANDS, _parse, _parser_and_verbs
+from htrun.commands.hypertrace import COMMANDS, _parse, parsers
 from htrun.commands.options import _CONFIGURABLE, _OF_PROJECTS, HELP, Information, RunRequest, parse
 from htrun.commands.verb_configuration import _OF_PROJECTS as OF_PROJECTS_OF_VERBS
 from htrun.errors import HtrunError
@@ -283,9 +283,9 @@ def test_the_document_lists_what_a_project_may_set() -> None:
     rows = dict(re.findall(r"^\| `(htrun|hypertrace)` \| (.*) \|$", DOCUMENT.read_text(), re.MULTILINE))
     assert {each for each in re.findall(r"`([\w-]+)`", rows["htrun"]) if f"--{each}" in HELP} == _OF_PROJECTS
     assert set(re.findall(r"`([\w-]+)`", rows["hypertrace"])) == OF_PROJECTS_OF_VERBS
-    options = {word[2:] for parser in _parser_and_verbs()[1].values() for word in parser._option_string_actions}
+    options = {word[2:] for parser in parsers()[1].values() for word in parser._option_string_actions}
     assert options >= OF_PROJECTS_OF_VERBS
-    assert set(_parser_and_verbs()[1]) == set(COMMANDS)
+    assert set(parsers()[1]) == set(COMMANDS)
 
 
 def test_a_run_without_files_imports_no_parser_of_them(files: Files) -> None:
