@@ -1,22 +1,28 @@
 """Writes the tables and the plot of a report to the documents, between two markers.
 
-The cost of an event is written to the README. The other tables and the goals are written to the page on benchmarks.
+The README gets a few rows about the cost of an event. All tables and the goals are written to the page on benchmarks.
 """
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
 from bench.groups import COST, TRACED
 from bench.results import Report, Verdict
-from bench.tables import control_grid, figure, markdown, markdown_table
+from bench.tables import control_grid, figure, first_columns, grids, markdown, markdown_table
 from htrun.errors import HtrunError
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
 
 TRACED_BEGIN, TRACED_END = "<!-- traced:begin -->", "<!-- traced:end -->"
+_IN_README = ("floor", "htrun-native", "htrun-qemu-x86_64", "htrun-system-x86_64", "lttng-ust", "uprobe")
+"""The benches of which the README shows the ratio to the first."""
+_README_COLUMNS = 4
+_WIDTH = 120
 _TRACED_NAMES = {group.name for group in TRACED.values()}
 
 
@@ -34,19 +40,23 @@ def update(readme: Path, page: Path, report: Report, plot: str) -> None:
         update_page(page, report)
 
 
-def update_readme(readme: Path, report: Report, plot: str) -> None:
-    """Write the cost of an event to ``readme``. ``plot``: the path of the plot, relative to the README.
+def update_readme(readme: Path, report: Report, plot: str, shown: Collection[str] = _IN_README) -> None:
+    """Write the cost of an event to ``readme``, as a picture and as a table of the benches ``shown``. ``plot``: the
+    path of the picture, relative to the README.
 
     Raises `HtrunError` unless the document contains each marker exactly once, in order.
     """
-    tables = markdown(replace(report, groups=tuple(group for group in report.groups if group.name == COST.name)))
-    _replace(readme, f"{_measured(report)}\n\n![What an event costs]({plot})\n\n{tables}")
+    cost = tuple(group for group in report.groups if group.name == COST.name)
+    results = tuple(result for result in report.results if result.name in shown)
+    tables = [first_columns(grid, _README_COLUMNS) for grid in grids(replace(report, groups=cost, results=results))]
+    table = "".join(map(markdown_table, tables))
+    _replace(readme, f"{_measured(report)}\n\n![What an event costs]({plot})\n\n{table}")
 
 
 def update_page(page: Path, report: Report) -> None:
-    """Write all other tables, and the goals, to ``page``. Raises `HtrunError` like `update_readme`."""
-    elsewhere = _TRACED_NAMES | {COST.name}
-    others = replace(report, groups=tuple(group for group in report.groups if group.name not in elsewhere))
+    """Write all tables but that of `update_traced`, and the goals, to ``page``. Raises `HtrunError` like
+    `update_readme`."""
+    others = replace(report, groups=tuple(group for group in report.groups if group.name not in _TRACED_NAMES))
     _replace(page, f"{_measured(report)}\n\n{markdown(others)}\n{_goals(report.verdicts)}")
 
 
@@ -70,7 +80,7 @@ def _measured(report: Report) -> str:
     place = f"{machine['processor']}, {machine['kernel']}, {machine['distribution']}"
     if machine["virtual machine"] == "yes":
         place += ", a virtual machine"
-    return f"Measured by `make bench` on {report.when[:10]}: {place}."
+    return textwrap.fill(f"Measured by `make bench` on {report.when[:10]}: {place}.", _WIDTH, break_on_hyphens=False)
 
 
 def _goals(verdicts: tuple[Verdict, ...]) -> str:

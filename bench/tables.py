@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.console import Console
 from rich.table import Table
@@ -40,6 +40,11 @@ def grids(report: Report) -> Iterator[Grid]:
         results = report.measured(group)
         if results:
             yield _grid(report, group, results)
+
+
+def first_columns(grid: Grid, count: int) -> Grid:
+    """A table with the first ``count`` columns of ``grid``."""
+    return replace(grid, columns=grid.columns[:count], rows=tuple(row[:count] for row in grid.rows))
 
 
 def _grid(report: Report, group: Group, results: list[Result]) -> Grid:
