@@ -58,7 +58,8 @@ Output:
   -f, --force           replace an output that exists
   --format FORMAT       the format of the -o before it (or of the first -o): ctf, log, simple, perfetto, chrome,
                         jsonl, csv, parquet, ftrace or syslog
-  --events FILE         name events by the value of arg1, and type their arguments (TOML)
+  --events FILE         name events by the value of arg1, and type their arguments (TOML); not needed for code from
+                        hypertrace header, which names its events itself
   --decode              show system calls as strace does: names, types, flags, errors, and the paths, command lines
                         and bytes that arguments point to. Recording these makes the calls slower
   --summary FILE        at the end, write counts and facts of the run as JSON

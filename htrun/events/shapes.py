@@ -60,15 +60,23 @@ class Shape:
             yield argument, events["args"][:, place]
 
 
-@dataclass(frozen=True)
 class Shapes:
     """The shapes that the events of one trace can have.
 
-    ``num_args``: the number of arguments of a ``guest_hypertrace`` event. ``named``: the named events of the user.
+    ``num_args``: the number of arguments of a ``guest_hypertrace`` event. ``named``: the named events of the user, or
+    those that were found in the files of the program.
     """
 
-    num_args: int
-    named: NamedEvents | None = None
+    def __init__(self, num_args: int, named: NamedEvents | None = None) -> None:
+        self.num_args = num_args
+        self.named = named
+
+    def learn(self, named: NamedEvents) -> None:
+        """From now on, events have the names ``named``, which begin with the present ones, so that the index of a shape
+        in `all` does not change."""
+        self.named = named
+        for cached in ("_shapes", "named_columns"):
+            self.__dict__.pop(cached, None)
 
     def split(self, events: Events) -> list[tuple[Shape, Rows]]:
         """The shapes that occur in ``events``, each with the rows of its events. The rows keep the order of

@@ -27,6 +27,7 @@ class Kind(Enum):
     CLOCK_JUMP = "clock-jump"
     SECOND_TRACER = "second-tracer"
     UNSEEN = "unseen"
+    DEFINITIONS = "definitions"
     SINK = "sink"
     INTERNAL = "internal"
 

@@ -74,11 +74,13 @@ class MappingCalls:
         machine_of: Callable[[int], Machine] = lambda _: Machine.NONE,
         controls_leave: ControlsLeave = _no_patches,
         rings_mapped: Callable[[Thread], None] = lambda _: None,
+        channel_mapped: Callable[[Thread], None] = lambda _: None,
     ) -> None:
         """``recorded``: the recorded calls; filters that are added must stop at these calls, too. ``machine_of``:
         returns how the process with a given id runs a whole machine. ``controls_leave``: removes the patches for
         control words that the guest is about to unmap. It injects calls if these are allowed. ``rings_mapped``: called
-        when a thread maps rings of the channel."""
+        when a thread maps rings of the channel. ``channel_mapped``: called when a thread has mapped the channel."""
+        self._channel_mapped = channel_mapped
         self._rings_mapped = rings_mapped
         self._controls_leave = controls_leave
         self._machine_of = machine_of
@@ -168,6 +170,7 @@ class MappingCalls:
         if memory is None:
             space.mappings.remove(start, start + asked.length)
             return
+        self._channel_mapped(thread)
         mapping = Mapping(start, asked.mapping.length, asked.offset, memory)
         machine = self._machine_of(thread.process.pid)
         space.machine = machine is not Machine.NONE

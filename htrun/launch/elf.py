@@ -22,7 +22,7 @@ path longer than ``PATH_MAX``."""
 
 _CLASS_BITS = {1: 32, 2: 64}
 _DATA_BIG_ENDIAN = {1: False, 2: True}
-_PT_LOAD, _PT_INTERP = 1, 3
+_PT_LOAD, _PT_INTERP, _PT_NOTE = 1, 3, 4
 
 
 class ElfError(HtrunError):
@@ -114,6 +114,36 @@ def read_header(path: str | os.PathLike[str]) -> ElfHeader:
         raise UnreadableElfError(f"{name}: {error.strerror}") from error
     except ValueError as error:
         raise UnreadableElfError(f"{name!r}: {error}") from error
+
+
+class Notes(NamedTuple):
+    """The contents of a file's note segments (elf(5), ``Nhdr``), and the byte order of the headers of the notes."""
+
+    contents: tuple[bytes, ...]
+    big_endian: bool
+
+
+def read_notes(file: int, name: str, most: int) -> Notes:
+    """The note segments of the open ELF ``file``; none for a file that is no ELF file. ``name``: its name in error
+    messages. ``most``: the maximum size of a segment in bytes; larger segments are left out.
+
+    Raises a subclass of `ElfError`, and OSError if the file cannot be read.
+    """
+    try:
+        header, where = _parse(os.pread(file, 64, 0), name)
+    except NotElfError:
+        return Notes((), big_endian=False)
+    layout = _CLASSES[header.bits]
+    format_ = struct.Struct(_order(header.big_endian) + layout.program_header)
+    size = where.entries * format_.size
+    if where.entry_size != format_.size or size > _MAX_PROGRAM_HEADERS_SIZE:
+        return Notes((), header.big_endian)
+    table = os.pread(file, size, where.offset)
+    if len(table) != size:
+        raise TruncatedElfError(f"{name}: truncated ELF file: its program headers lie after its end")
+    places = [tuple(fields[index] for index in layout.program_header_fields) for fields in format_.iter_unpack(table)]
+    found = (os.pread(file, length, offset) for kind, offset, length in places if kind == _PT_NOTE and length <= most)
+    return Notes(tuple(found), header.big_endian)
 
 
 def parse_header(start: bytes, name: str) -> ElfHeader:

@@ -93,8 +93,12 @@ class Drain:
         overflow: Overflow,
         tracer_events: TracerEvents | None = None,
         silence: float | None = SILENCE,
+        facts_before: Callable[[Events | None, Sequence[Stream]], Mapping[str, str | int]] | None = None,
     ) -> None:
-        """``tracer_events``: the events that the tracer itself records, which are drained like a ring; None if there
+        """``facts_before``: called in each round that took records, with the events that the sinks get next, and the
+        streams. Returns new facts about the run.
+
+        ``tracer_events``: the events that the tracer itself records, which are drained like a ring; None if there
         are none.
 
         ``silence``: the time in seconds without a record after which the drain sleeps, so that the next event traps;
@@ -115,6 +119,7 @@ class Drain:
         self._warnings = warnings
         self._sinks = list(sinks)
         self._packet_sink = packet_sink
+        self._facts_before = facts_before
         self._overflow = overflow
         self._rings: dict[Ring, None] = {}
         self._order = TimeOrder(clock)
@@ -253,9 +258,12 @@ class Drain:
         """Add ``facts`` to the trace's description of the run."""
         # The drain's thread may be about to write the same metadata.
         with self._lock:
-            sink = self._packet_sink
-            if sink is not None:
-                self._guarded(sink, lambda: sink.describe(facts))
+            self._describe(facts)
+
+    def _describe(self, facts: Mapping[str, str | int]) -> None:
+        sink = self._packet_sink
+        if sink is not None:
+            self._guarded(sink, lambda: sink.describe(facts))
 
     def fail(self, error: Exception) -> None:
         """Stop the recording because of an error outside the drain."""
@@ -416,6 +424,10 @@ class Drain:
         self.events += taken
         self._in_hand = self._thread_order.waiting
         events = self._order.take(everything=final) if self._sinks else None
+        if self._facts_before is not None and (taken or events is not None or final):
+            facts = self._facts_before(events, self.streams)
+            if facts:
+                self._describe(facts)
         if events is not None:
             self._last_time = int(events["time"][-1])
             for sink in list(self._sinks):

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 
 class Outputs(NamedTuple):
-    """The outputs of a run. ``sinks``: the outputs that take decoded events."""
+    """The outputs of a run. ``sinks``: the outputs that take decoded events. ``programs``: the files that are executed
+    first: the program, and its emulator."""
 
     sinks: Sequence[Sink]
     summary: SummaryFile | None
@@ -41,6 +42,8 @@ class Outputs(NamedTuple):
     facts: Mapping[str, str | int]
     emulator: str | None
     tracer_events: Sequence[Definition]
+    shapes: RunShapes
+    programs: Sequence[str]
 
     @classmethod
     def open(cls, options: RunOptions, launch: Launch) -> Outputs:
@@ -51,19 +54,23 @@ class Outputs(NamedTuple):
             _make_way(options)
         if named is not None:
             facts["named_events"] = named.text
+        shapes = RunShapes(options.layout.num_args, named)
         sinks: list[Sink] = []
         if options.log_wanted:
             output = Output.open(options.log) if options.log else Output.standard_error()
-            lines = _LogLines(options.layout.num_args, named, decode=options.decode)
+            lines = _LogLines(shapes, decode=options.decode)
             sinks.append(TextSink(output, lines, decodes=options.decode))
-        sinks += _other_formats(options, named, facts)
+        sinks += _other_formats(options, named, facts, shapes)
         summary = SummaryFile(options.summary) if options.summary is not None else None
         if options.trace is not None:
             from htrun.ctf.writer import make_directory
 
             make_directory(options.trace)
         num_args = options.layout.num_args
-        return cls(sinks, summary, options.trace, num_args, facts, launch.emulator, options.tracer_events)
+        programs = (launch.executable, launch.program)
+        return cls(
+            sinks, summary, options.trace, num_args, facts, launch.emulator, options.tracer_events, shapes, programs
+        )
 
     def packet_sink(self, clock: Clock, warnings: Warnings) -> PacketSink | None:
         """The native trace; None if it is not wanted. Its modules are imported only here, when the program is already
@@ -108,24 +115,37 @@ def _make_way(options: RunOptions) -> None:
         make_way(path)
 
 
-class _LogLines:
-    """Formats the lines of the log. The modules for this are imported at the first event, when the program is already
-    running."""
+class RunShapes:
+    """The shapes of the events, which all sinks of a run share. The modules for this are imported when they are needed,
+    for the log at the first event, when the program is already running."""
 
-    def __init__(self, num_args: int, named: NamedEvents | None, *, decode: bool) -> None:
-        self._decode = decode
+    def __init__(self, num_args: int, named: NamedEvents | None) -> None:
         self._num_args = num_args
         self._named = named
         self._shapes: Shapes | None = None
 
+    def get(self) -> Shapes:
+        """The shapes."""
+        if self._shapes is None:
+            from htrun.events.shapes import Shapes
+
+            self._shapes = Shapes(self._num_args, self._named)
+        return self._shapes
+
+
+class _LogLines:
+    """Formats the lines of the log. The modules for this are imported at the first event, when the program is already
+    running."""
+
+    def __init__(self, shapes: RunShapes, *, decode: bool) -> None:
+        self._decode = decode
+        self._shapes = shapes
+
     def __call__(self, events: Events, streams: Sequence[Stream]) -> bytes:
         """The log lines of ``events``."""
-        from htrun.events.shapes import Shapes
         from htrun.sinks.log import format_lines
 
-        if self._shapes is None:
-            self._shapes = Shapes(self._num_args, self._named)
-        return format_lines(events, streams, self._shapes, decode=self._decode)
+        return format_lines(events, streams, self._shapes.get(), decode=self._decode)
 
 
 def _named_events(options: RunOptions) -> NamedEvents | None:
@@ -144,7 +164,7 @@ def _named_events(options: RunOptions) -> NamedEvents | None:
 
 
 def _other_formats(
-    options: RunOptions, named: NamedEvents | None, environment: Mapping[str, str | int]
+    options: RunOptions, named: NamedEvents | None, environment: Mapping[str, str | int], shapes: RunShapes
 ) -> Sequence[Sink]:
     """The sinks of all formats except the native format. Raises `HtrunError`."""
     if not options.outputs:
@@ -155,6 +175,7 @@ def _other_formats(
     host = str(environment["hostname"])
     kinds = (HYPERTRACE, *options.tracer_events)
     facts = TraceFacts(options.layout.num_args, named, time.time_ns(), host, environment, kinds, decode=options.decode)
+    facts.share(shapes.get())
     return [by_name(name).open(path, facts) for path, name in options.outputs]
 
 

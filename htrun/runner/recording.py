@@ -14,6 +14,7 @@ from htrun import hosts
 from htrun.events.stream import Source, Stream
 from htrun.events.warnings import Kind
 from htrun.runner.options import Timestamp
+from htrun.runner.own_names import OwnNames
 from htrun.runner.stream_names import StreamNames, client_stream, last_name_of
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Recording:
         self._pool: RingPool | None = None
         self._drain: Drain | None = None
         self._tracer_events: TracerEvents | None = None
+        self.own_names = OwnNames(options, outputs, warnings)
         self._naming = threading.Lock()
         """Protects `Thread.source`, which the thread of the drain uses, too."""
         self.clock = _choose_clock(options, warnings)
@@ -89,6 +91,7 @@ class Recording:
                 packet_sink=self._outputs.packet_sink(self.clock, self._warnings),
                 overflow=self._options.overflow,
                 tracer_events=self._tracer_events,
+                facts_before=self.own_names.learn if self.own_names.wanted else None,
                 silence=None if self._options.timestamp is Timestamp.ORDERED else SILENCE,
             )
         return self._drain

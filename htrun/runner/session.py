@@ -88,6 +88,7 @@ class Session(RecordedRun):
             self._machines.mapped,
             self._controls_leave,
             self._clients.mapped,
+            self._recording.own_names.mapped,
         )
         foreign_exec = self._foreign_exec()
         self._signals = signals = SignalStops(
@@ -227,6 +228,7 @@ class Session(RecordedRun):
         )
 
     def _thread_ended(self, thread: Thread) -> None:
+        self._recording.own_names.ended(thread)
         self._patcher.rings.unregister(thread)
         # The client's rings are ended before the thread's own ring, because the drain checks rings of clients last
         # (`ThreadOrder`).

@@ -49,6 +49,7 @@ class UntracedRun(RecordedRun):
         self._supervised = True
         self._lives = ClientLives(self._recording.drain.add_stream, self._poll)
         self._rings: ClientRings | None = None
+        self._recording.own_names.starts(outputs.programs)
         if channel.rings is not None:
             self._rings = watch_rings(channel, self._recording, self._warnings, self._lives.source_of)
             # htrun cannot see whether there will be a machine, so it always prepares the exchange.

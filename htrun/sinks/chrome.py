@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from htrun.events.definitions import CPU_ENTER, CPU_EXIT, USER_SYSCALL, USER_SYSCALL_RET
 from htrun.events.named import Phase
-from htrun.events.shapes import Shape, Shapes
+from htrun.events.shapes import Shape
 from htrun.events.syscalls import names_of
 from htrun.sinks import syscall_text
 from htrun.sinks.columns import decimal, digits, from_texts, hexadecimal, of_streams, side_by_side
@@ -58,7 +58,7 @@ class ChromeTrace:
 
     def __init__(self, facts: TraceFacts) -> None:
         self._facts = facts
-        self._shapes = Shapes(facts.num_args, facts.named)
+        self._shapes = facts.shapes
         self._base = facts.start
         self._described = 0
         self._separator = b""

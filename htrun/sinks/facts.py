@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from htrun.channel.layout import DEFAULT_ARGS
@@ -11,6 +12,7 @@ from htrun.events.definitions import EVENTS, Definition
 
 if TYPE_CHECKING:
     from htrun.events.named import NamedEvents
+    from htrun.events.shapes import Shapes
 
 
 @dataclass(frozen=True)
@@ -30,3 +32,14 @@ class TraceFacts:
     environment: Mapping[str, str | int] = field(default_factory=dict)
     kinds: tuple[Definition, ...] = EVENTS
     decode: bool = False
+
+    @cached_property
+    def shapes(self) -> Shapes:
+        """The shapes of the events. All sinks of a run share them, because names may be found during the run."""
+        from htrun.events.shapes import Shapes
+
+        return Shapes(self.num_args, self.named)
+
+    def share(self, shapes: Shapes) -> None:
+        """Make ``shapes`` the shapes of these facts."""
+        self.__dict__["shapes"] = shapes

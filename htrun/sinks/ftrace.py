@@ -81,4 +81,4 @@ def open_sink(path: Path, facts: TraceFacts) -> FtraceSink:
         raise HtrunError(f"cannot write {marker}: not there; mount -t tracefs tracefs /sys/kernel/tracing") from None
     except OSError as error:
         raise HtrunError(f"cannot write {marker}: {error.strerror}") from error
-    return FtraceSink(descriptor, str(marker), Shapes(facts.num_args, facts.named), decode=facts.decode)
+    return FtraceSink(descriptor, str(marker), facts.shapes, decode=facts.decode)

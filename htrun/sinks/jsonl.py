@@ -41,7 +41,7 @@ _SHOWN = ("index", "num", "arch")
 
 def open_sink(path: Path, facts: TraceFacts) -> TextSink:
     """A sink that writes JSON lines to the file ``path``. Raises `HtrunError`."""
-    shapes = Shapes(facts.num_args, facts.named)
+    shapes = facts.shapes
     return TextSink(
         new_output(path),
         lambda events, streams: format_lines(events, streams, shapes, decode=facts.decode),

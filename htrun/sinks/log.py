@@ -54,7 +54,7 @@ class LogSink(TextSink):
 
 def open_sink(path: Path, facts: TraceFacts) -> LogSink:
     """A sink that writes a log to the file ``path``. Raises `HtrunError`."""
-    return LogSink(new_output(path), Shapes(facts.num_args, facts.named), decode=facts.decode)
+    return LogSink(new_output(path), facts.shapes, decode=facts.decode)
 
 
 def format_lines(

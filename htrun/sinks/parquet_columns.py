@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from htrun.events.arguments import ArgumentType
 from htrun.events.records import NUMBERS
-from htrun.events.shapes import Shape, Shapes
+from htrun.events.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,12 +35,21 @@ class Schema:
     """The columns of a file, derived from the shapes of the events that can occur."""
 
     def __init__(self, facts: TraceFacts) -> None:
-        self.shapes = Shapes(facts.num_args, facts.named)
-        self.possible = [shape for shape in self.shapes.all() if shape.definition in facts.kinds]
-        self.room = max((self.shapes.width(shape) for shape in self.shapes.all()), default=0)
+        self.shapes = facts.shapes
+        self._kinds = facts.kinds
         # Arguments and host names may contain any bytes. Python represents invalid bytes by surrogates, but Arrow
         # accepts only UTF-8.
         self._environment = {key: str(value).encode(errors="replace") for key, value in facts.environment.items()}
+
+    @cached_property
+    def possible(self) -> list[Shape]:
+        """The shapes that are known when the first event comes."""
+        return [shape for shape in self.shapes.all() if shape.definition in self._kinds]
+
+    @cached_property
+    def room(self) -> int:
+        """The maximum number of arguments of an event."""
+        return max((self.shapes.width(shape) for shape in self.shapes.all()), default=0)
 
     @cached_property
     def arguments(self) -> int:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from htrun.events.call_texts import in_batches, split
 from htrun.events.named import Phase
-from htrun.events.shapes import Shape, Shapes
+from htrun.events.shapes import Shape
 from htrun.events.sink import FormatSink
 from htrun.events.syscalls import names_of
 from htrun.sinks import protobuf as pb
@@ -62,8 +62,8 @@ class PerfettoSink(FormatSink):
     def __init__(self, output: Output, facts: TraceFacts) -> None:
         super().__init__(output.name, decodes=facts.decode)
         self._output = output
-        self._shapes = Shapes(facts.num_args, facts.named)
-        self._names = Names(self._shapes.all())
+        self._shapes = facts.shapes
+        self._names = Names()
         self._start = facts.start
         self._begun = False
         self._described = 0
@@ -76,6 +76,8 @@ class PerfettoSink(FormatSink):
         if not len(events):
             return
         self._begin(int(events["time"][0]))
+        if names := self._names.learn_shapes(_INTERNED_DATA, self._shapes.all()):
+            self._output.write(_packet(names))
         for number in range(self._described, len(streams)):
             self._output.write(self._thread(streams[number], number))
         self._described = len(streams)
@@ -112,7 +114,9 @@ class PerfettoSink(FormatSink):
         snapshot = pb.message(_CLOCK_SNAPSHOT, clock, pb.number(2, _REALTIME))
         defaults = pb.message(_DEFAULTS, pb.number(_TIMESTAMP_CLOCK_ID, _REALTIME))
         flags = pb.number(SEQUENCE_FLAGS, _STATE_CLEARED)
-        self._output.write(_packet(snapshot) + _packet(flags, defaults, self._names.interned(_INTERNED_DATA)))
+        self._output.write(
+            _packet(snapshot) + _packet(flags, defaults, self._names.learn_shapes(_INTERNED_DATA, self._shapes.all()))
+        )
 
     def _by_thread(self, events: Events) -> Events:
         """``events``, in which the stream number of each event is replaced by that of the first stream of its thread.

@@ -25,30 +25,35 @@ _CATEGORIES, _EVENT_NAMES, _ANNOTATION_NAMES, _ANNOTATION_STRINGS = 1, 2, 3, 29
 
 
 class Names:
-    """The names that events of ``shapes`` need, numbered from 1.
+    """The names that events need, numbered from 1. Those of the shapes are learned before the first event, or when a
+    run finds names of events."""
 
-    All names are known before the first event, except texts and the names of system calls.
-    """
+    def __init__(self) -> None:
+        self.events: dict[str, int] = {}
+        self.annotations: dict[str, int] = {}
+        self.labels: dict[str, int] = {}
+        self._shapes = 0
 
-    def __init__(self, shapes: Sequence[Shape]) -> None:
-        arguments = [argument for shape in shapes for argument in shape.arguments]
-        numbers = [shape.number_column for shape in shapes if shape.number_column is not None]
-        self.events = _numbered(shape.title for shape in shapes)
-        self.annotations = _numbered([*numbers, *(argument.name for argument in arguments), CALL])
-        self.labels = _numbered(
+    def learn_shapes(self, field: int, shapes: Sequence[Shape]) -> list[Column]:
+        """The names that ``shapes`` need and that are new, as an InternedData in the field ``field``; empty if there
+        are none. ``shapes`` begin with those that were passed before."""
+        new, first = shapes[self._shapes :], not self._shapes
+        if not new:
+            return []
+        self._shapes = len(shapes)
+        arguments = [argument for shape in new for argument in shape.arguments]
+        numbers = [shape.number_column for shape in new if shape.number_column is not None]
+        labels = [
             label
             for argument in arguments
             if argument.type is not ArgumentType.TEXT
             for label in argument.labels.values()
-        )
-
-    def interned(self, field: int) -> list[Column]:
-        """All names as an InternedData in the field ``field``."""
+        ]
         tables = {
-            _CATEGORIES: {"hypertrace": CATEGORY},
-            _EVENT_NAMES: self.events,
-            _ANNOTATION_NAMES: self.annotations,
-            _ANNOTATION_STRINGS: self.labels,
+            _CATEGORIES: {"hypertrace": CATEGORY} if first else {},
+            _EVENT_NAMES: _added(self.events, [shape.title for shape in new]),
+            _ANNOTATION_NAMES: _added(self.annotations, [*numbers, *(each.name for each in arguments), CALL]),
+            _ANNOTATION_STRINGS: _added(self.labels, labels),
         }
         return pb.message(field, *(entry for kind, table in tables.items() for entry in _entries(kind, table)))
 
@@ -70,10 +75,7 @@ class Names:
 
     def learn_events(self, field: int, names: Iterable[str]) -> list[Column]:
         """Those of the event ``names`` that are new, as the field ``field``; empty if there are none."""
-        new = {}
-        for name in names:
-            if name not in self.events:
-                new[name] = self.events[name] = len(self.events) + 1
+        new = _added(self.events, names)
         return pb.message(field, *_entries(_EVENT_NAMES, new)) if new else []
 
 
@@ -81,5 +83,10 @@ def _entries(kind: int, table: Mapping[str, int]) -> Iterator[list[Column]]:
     return (pb.message(kind, pb.number(1, number), pb.text(2, name)) for name, number in table.items())
 
 
-def _numbered(names: Iterable[str]) -> dict[str, int]:
-    return {name: number for number, name in enumerate(dict.fromkeys(names), 1)}
+def _added(table: dict[str, int], names: Iterable[str]) -> dict[str, int]:
+    """Add ``names`` to ``table``. Returns the new entries."""
+    new = {}
+    for name in names:
+        if name not in table:
+            new[name] = table[name] = len(table) + 1
+    return new

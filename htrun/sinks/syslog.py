@@ -63,7 +63,7 @@ class SyslogSink(FormatSink):
 
 def open_sink(path: Path, facts: TraceFacts) -> SyslogSink:
     """A sink that sends messages to the socket ``path``. Raises `HtrunError`."""
-    shapes = Shapes(facts.num_args, facts.named)
+    shapes = facts.shapes
     for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
         connection = socket.socket(socket.AF_UNIX, kind)
         try:

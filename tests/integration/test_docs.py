@@ -100,6 +100,9 @@ def test_formats(directory: Path) -> None:
     """Its console blocks use the file of names that it shows."""
     [names] = fenced("formats.md", "toml")
     (directory / "events.toml").write_text(names)
+    for file in blocks("formats.md"):
+        if file.file is not None:
+            (directory / file.file).write_text(file.content)
     for block in fenced("formats.md", "console"):
         assert transcript(block, directory) == block
 

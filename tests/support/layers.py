@@ -11,7 +11,7 @@ HOUSES: dict[str, frozenset[str]] = {
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("commands",),
-    ("benchmark", "guest_library", "reports", "runner", "view"),
+    ("benchmark", "emitters", "guest_library", "reports", "runner", "view"),
     ("launch", "intercept", "sinks", "analysis"),
     ("hosts.fastpath",),
     ("ctf", "hosts.x86_64.fastpath"),

@@ -1,0 +1,1 @@
+"""Generates code that emits the named events of a TOML file, one file a language."""
