@@ -1,1 +1,2 @@
-"""What several tests share: compilers, emulators, running htrun, and what to do when a tool is missing."""
+"""Helpers that several tests share: they compile guests, find emulators, run htrun, and skip a test if a tool is
+missing."""

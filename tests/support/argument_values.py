@@ -1,6 +1,6 @@
-"""The values of system calls' arguments as strace and htrun show them, in one form that can be compared.
+"""The arguments of system calls as strace and htrun print them, converted to one form that can be compared.
 
-Both see the same calls, none of which the kernel executes: see guests/calls_listed.c.
+Both trace the same calls. The kernel executes none of these calls (see guests/calls_listed.c).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.support.run import HTRUN
 
 _FIRST_AND_LAST = 'write(1, "", 0)'
-"""The program's calls before and after the listed ones, as strace shows them."""
+"""The call that the program makes before and after the listed calls, as strace prints it."""
 _STRACE_CALL = re.compile(r"(?P<name>\w+)\((?P<arguments>.*)\) += .*")
 _HTRUN_CALL = re.compile(r".*:guest_user_syscall cpu=0x0  (?P<name>\w+)\((?P<arguments>.*)\)")
 _COMMENT = re.compile(r"/\*.*?\*/")
@@ -25,27 +25,28 @@ _INT = (1 << 32) - 1
 
 @dataclass(frozen=True)
 class Call:
-    """A call to make, through the interface of 64-bit code (``is_32`` is 0) or of 32-bit code (1)."""
+    """A system call that the program makes. ``is_32``: 1 for the interface of 32-bit code, 0 for that of 64-bit
+    code."""
 
     is_32: int
     number: int
     arguments: tuple[int, ...]
 
     def pack(self) -> bytes:
-        """struct call of calls_listed.c."""
+        """The call as a ``struct call`` of calls_listed.c."""
         return struct.pack("<8Q", self.is_32, self.number, *(word & _WORD for word in self.arguments))
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A call as it was shown: its name and the text of each argument."""
+    """A call as a tracer has printed it: its name and the text of each argument."""
 
     name: str
     arguments: tuple[str, ...]
 
 
 def shown_by_strace(program: Path, calls: Sequence[Call]) -> list[Shown]:
-    """What strace shows of ``calls``."""
+    """The ``calls`` as strace prints them."""
     words = ["strace", "-qq", "-e", "abbrev=none", "-v", "-e", "signal=none", "-o", "/dev/stdout", str(program)]
     done = subprocess.run(words, input=_packed(calls), capture_output=True, check=True, timeout=240)
     lines = [line for line in done.stdout.decode().splitlines() if not line.startswith("[ Process PID=")]
@@ -54,7 +55,7 @@ def shown_by_strace(program: Path, calls: Sequence[Call]) -> list[Shown]:
 
 
 def shown_by_htrun(program: Path, calls: Sequence[Call], log: Path) -> list[Shown]:
-    """What ``htrun --decode`` shows of ``calls``; its log is left in ``log``."""
+    """The ``calls`` as ``htrun --decode`` prints them. ``log``: the file to which htrun writes its log."""
     words: list[str | Path] = [HTRUN, "-trace", "guest_user_syscall", "--decode", "-D", log, program]
     subprocess.run(words, input=_packed(calls), capture_output=True, check=True, timeout=240)
     found = [_shown(_HTRUN_CALL, line) for line in log.read_text().splitlines()]
@@ -73,7 +74,7 @@ def _shown(line: re.Pattern[str], text: str) -> Shown:
 
 
 def split(arguments: str) -> Iterator[str]:
-    """The single arguments of a call's text."""
+    """Split ``arguments``, the text between the parentheses of a call, into single arguments."""
     depth, start = 0, 0
     text = _COMMENT.sub("", arguments)
     for place, character in enumerate(text):
@@ -86,7 +87,7 @@ def split(arguments: str) -> Iterator[str]:
 
 
 def meaning(text: str) -> tuple[frozenset[str], int]:
-    """The names in the text of an argument, and the bits without a name."""
+    """The names in the text of an argument, and the bits for which the text contains no name."""
     names, rest = set(), 0
     for part in text.split("|"):
         word = part.strip()
@@ -94,7 +95,7 @@ def meaning(text: str) -> tuple[frozenset[str], int]:
         if number is None:
             names.add(word)
         else:
-            # Whether the kernel treats 32 bits as signed is not tested here.
+            # Compare only the low 32 bits of a negative number: this test does not check whether an argument is signed.
             rest |= number & (_INT if -(1 << 31) <= number < 0 else _WORD)
     return frozenset(names), rest
 

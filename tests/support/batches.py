@@ -46,7 +46,8 @@ WORDS += [0x7FF8000000000000, 0x3FB999999999999A, 0x8000000000000000, 0x00000000
 
 @dataclass(frozen=True)
 class Row:
-    """One event in full. ``index``: of its slot, or the number of a call; ``args``: as many as its kind has."""
+    """All values of one event. ``index``: the index of its slot, or the number of the call. ``args``: all arguments
+    that its kind of event has."""
 
     time: int
     stream: int
@@ -61,7 +62,7 @@ class Row:
 
     @property
     def numbers(self) -> dict[str, int]:
-        """Its values in the columns that only some kinds of events have."""
+        """The event's values in those columns that only some kinds of events have."""
         values = {"site": SITE, "index": self.index, "num": self.index, "arch": ARCH_I386}
         return {name: values[name] for name in EVENTS[self.kind].columns}
 
@@ -72,10 +73,10 @@ class Row:
 
 
 def batch(rows: list[Row], room: int = SYSCALL_ARGS) -> Events:
-    """The events of ``rows``, with ``room`` for arguments."""
+    """The events of ``rows`` as one batch, with ``room`` columns for arguments."""
     events = np.zeros(len(rows), event_dtype(room))
     for place, row in enumerate(rows):
-        # Columns for which an event has no argument must not be read.
+        # Fill unused argument columns with this value, which a sink must never read.
         args = (*row.args, *[0xBAD] * (room - len(row.args)))
         numbers = [row.numbers.get(name, 0) for name in NUMBERS]
         events[place] = (row.time, row.stream, row.kind, *numbers, args)
@@ -83,7 +84,7 @@ def batch(rows: list[Row], room: int = SYSCALL_ARGS) -> Events:
 
 
 def rows() -> SearchStrategy[list[Row]]:
-    """Some events of every kind, in time order."""
+    """Lists that contain events of every kind, in order of time."""
     words = st.sampled_from(WORDS) | st.integers(0, 2**64 - 1)
     ids = st.sampled_from([event.id for event in NAMED.events])
     indexes = st.sampled_from([0, 1, 2**31, 2**32 - 1]) | st.integers(0, 2**32 - 1)

@@ -1,7 +1,8 @@
 """Chromium without a window, driven through its DevTools protocol.
 
-The protocol's messages go over two pipes (``--remote-debugging-pipe``: JSON, each followed by a NUL, in on descriptor 3
-and out on 4), so no port is opened and no library is needed. https://chromedevtools.github.io/devtools-protocol/
+The browser reads messages from descriptor 3 and writes messages to descriptor 4 (``--remote-debugging-pipe``). Each
+message is JSON, followed by a NUL. So the tests need neither a port nor a library.
+https://chromedevtools.github.io/devtools-protocol/
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from typing import Any
 from tests.support.requirements import require_tool
 
 _SECONDS = 240
-"""Seconds for anything that a page is asked to do."""
+"""The time limit, in seconds, of each request to a page."""
 _OPTIONS = (
     "--headless=new",
     "--remote-debugging-pipe",
-    # Root, as in continuous integration, has no sandbox; the pages are our own.
+    # Chromium has no sandbox if it runs as root, as in continuous integration. The pages are trusted.
     "--no-sandbox",
     "--disable-gpu",
     "--disable-dev-shm-usage",
@@ -42,11 +43,11 @@ _MODIFIERS = {"Alt": 1, "Control": 2, "Meta": 4, "Shift": 8}
 
 
 class BrowserError(AssertionError):
-    """The browser or the page failed to do something."""
+    """A request to the browser or to the page has failed."""
 
 
 class _Pipe:
-    """Messages to and from the browser."""
+    """The two pipes to the browser: sends requests, receives answers and events."""
 
     def __init__(self, reading: int, writing: int) -> None:
         self._reading = reading
@@ -56,7 +57,7 @@ class _Pipe:
         self.events: list[dict[str, Any]] = []
 
     def call(self, method: str, session: str | None, parameters: dict[str, Any]) -> dict[str, Any]:
-        """The result of a method. Events that arrive meanwhile are kept."""
+        """Call a method of the protocol, and return its result. Events that arrive before the result are kept."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters}
         if session is not None:
@@ -92,7 +93,7 @@ class _Pipe:
 
 @dataclass
 class Tab:
-    """One page. Coordinates are CSS pixels of its window."""
+    """One page. Coordinates are CSS pixels, relative to the window."""
 
     _pipe: _Pipe
     _session: str
@@ -100,19 +101,19 @@ class Tab:
     requests: list[str] = field(default_factory=list)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """The result of a method of the protocol."""
+        """Call a method of the protocol for this page, and return its result."""
         result = self._pipe.call(method, self._session, parameters)
         self._note_events()
         return result
 
     def open(self, path: Path) -> None:
-        """Open the file ``path`` and wait until all of it has been read."""
+        """Open the file ``path``, and wait until the page is completely loaded."""
         self.call("Page.navigate", url=path.resolve().as_uri())
         self.wait_for("document.readyState === 'complete'")
 
     def run(self, script: str) -> Any:
-        """The value of the expression ``script``; of a promise, the value that it resolves to. Raises `BrowserError` if
-        it fails."""
+        """Evaluate the expression ``script``, and return its value. If the value is a promise, return the value that
+        the promise resolves to. Raises `BrowserError` if the script fails."""
         answer = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         if "exceptionDetails" in answer:
             details = answer["exceptionDetails"]
@@ -120,23 +121,23 @@ class Tab:
         return answer["result"].get("value")
 
     def wait_for(self, script: str) -> None:
-        """Return when the expression ``script`` is true; the page evaluates it repeatedly."""
+        """Wait until the expression ``script`` is true. The page evaluates it repeatedly."""
         self.run(f"new Promise((done) => {{ const look = () => ({script}) ? done() : setTimeout(look, 10); look(); }})")
 
     def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
-        """One event of the mouse: ``Pressed``, ``Released``, ``Moved`` or ``Wheel``."""
+        """Send one mouse event: ``Pressed``, ``Released``, ``Moved`` or ``Wheel``."""
         pressed = {"button": "left", "buttons": 1, "clickCount": 1} if kind != "Wheel" else {}
         self.call("Input.dispatchMouseEvent", type=f"mouse{kind}", x=x, y=y, **{**pressed, **more})
 
     def click(self, x: float, y: float, count: int = 1) -> None:
-        """Click at a point, ``count`` times in a row."""
+        """Click ``count`` times at a point."""
         self.mouse("Moved", x, y, buttons=0, button="none")
         for number in range(1, count + 1):
             self.mouse("Pressed", x, y, clickCount=number)
             self.mouse("Released", x, y, clickCount=number, buttons=0)
 
     def drag(self, start: tuple[float, float], end: tuple[float, float], *, steps: int = 8, modifiers: int = 0) -> None:
-        """Press at ``start``, move to ``end`` in ``steps`` steps, and release."""
+        """Press the mouse button at ``start``, move the mouse to ``end`` in ``steps`` steps, and release the button."""
         self.mouse("Moved", *start, buttons=0, button="none")
         self.mouse("Pressed", *start, modifiers=modifiers)
         for step in range(1, steps + 1):
@@ -145,7 +146,7 @@ class Tab:
         self.mouse("Released", *end, modifiers=modifiers, buttons=0)
 
     def press(self, key: str, *modifiers: str) -> None:
-        """Press a key, named as ``KeyboardEvent.key`` is."""
+        """Press the key that has the name ``key`` in ``KeyboardEvent.key``."""
         held = sum(_MODIFIERS[modifier] for modifier in modifiers)
         text = {"text": key} if len(key) == 1 else {"text": "\r"} if key == "Enter" else {}
         self.call("Input.dispatchKeyEvent", type="keyDown", key=key, modifiers=held, **text)
@@ -164,12 +165,12 @@ class Tab:
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def screenshot(self, path: Path) -> None:
-        """Write a picture of the page, a PNG."""
+        """Write an image of the page to the file ``path``, as PNG."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
 
     def accessible(self) -> list[tuple[str, str]]:
-        """What assistive technology sees: role and name of everything that is not ignored."""
+        """The accessibility tree of the page: the role and the name of each node that is not ignored."""
         nodes = self.call("Accessibility.getFullAXTree")["nodes"]
         return [
             (node["role"]["value"], node.get("name", {}).get("value", "")) for node in nodes if not node.get("ignored")
@@ -195,7 +196,7 @@ class Tab:
 
 
 def _pipe() -> tuple[int, int]:
-    """A pipe with descriptors that the browser's do not overwrite."""
+    """A pipe whose descriptors are greater than those that the browser needs (3 and 4)."""
     ends = os.pipe()
     moved = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _FREE) for end in ends]
     for end in ends:
@@ -205,13 +206,14 @@ def _pipe() -> tuple[int, int]:
 
 @contextmanager
 def browser(profile: Path) -> Iterator[Tab]:
-    """A browser with one empty tab. ``profile``: a directory for its files. Ends the test if there is no Chromium."""
+    """Start a browser with one empty tab. ``profile``: a directory for the browser's files. Ends the test if Chromium
+    is not installed."""
     program = require_tool("chromium", "chromium")
     to_browser, from_us = _pipe()
     from_browser, to_us = _pipe()
     process = subprocess.Popen(
-        # The browser wants its pipes on descriptors 3 and 4, which Popen can't give by number; bash, which unlike dash
-        # takes numbers of two digits, can.
+        # The browser expects its pipes on descriptors 3 and 4. Popen cannot choose descriptor numbers, so bash does it:
+        # dash accepts only one digit before a redirection.
         [
             "bash",
             "-c",
@@ -238,7 +240,7 @@ def browser(profile: Path) -> Iterator[Tab]:
         tab.resize(1440, 900)
         yield tab
         with suppress(BrowserError):
-            # It may exit before its answer is sent.
+            # The browser may exit before it has sent its answer.
             pipe.call("Browser.close", None, {})
     finally:
         os.close(from_us)

@@ -1,7 +1,8 @@
-"""A test that hangs fails: the state of its processes is printed, they are killed, and the next test runs.
+"""Fails a test that hangs: prints the state of the test's processes, and kills them, so that the next test can run.
 
-Otherwise one hung tracer would stop the whole run: waiting for a traced program, even for one that was killed, takes
-until the tracer lets it go (ptrace(2), "Death under ptrace"), so a timeout of `subprocess.run` never returns, either.
+Otherwise a single hung tracer would stop the whole test run: a wait for a traced process, even for a killed one,
+returns only after the tracer has released the process (ptrace(2), "Death under ptrace"). So `subprocess.run` hangs in
+spite of its timeout.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ import pytest
 from tests.support import leftovers
 
 AGAIN_SECONDS = 60
-"""How many seconds the rest, such as the end of a fixture, may take before it is interrupted as well."""
+"""The time in seconds after which the remaining code, such as the end of a fixture, is interrupted, too."""
 _OF_THIS_RUN = ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_TESTRUNUID", "PYTEST_XDIST_WORKER")
 
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Fail the test that runs in the block, and kill its processes, after ``seconds``."""
+    """Fail the test that runs in the block, and kill the test's processes, if the block takes longer than
+    ``seconds``."""
 
     def expired(_number: int, _frame: FrameType | None) -> None:
         own = {name: os.environ[name] for name in _OF_THIS_RUN if name in os.environ}
@@ -46,7 +48,7 @@ def deadline(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def no_deadline() -> Iterator[None]:
-    """Do not limit the time of the block: it downloads something."""
+    """Suspend the deadline during the block, because the block downloads something."""
     left = signal.setitimer(signal.ITIMER_REAL, 0)
     try:
         yield
@@ -55,7 +57,8 @@ def no_deadline() -> Iterator[None]:
 
 
 def _doing(pid: int) -> str:
-    """What a process waits for and, if it runs Python, its stack."""
+    """The state of a process: the system call and the kernel function in which it waits and, if it runs Python, its
+    stack."""
     lines = [leftovers.described(pid)]
     for name in ("status", "wchan", "syscall"):
         with suppress(OSError):

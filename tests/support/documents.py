@@ -1,4 +1,4 @@
-"""The fenced blocks of documents, and what a terminal would show for the commands in them."""
+"""Finds the fenced blocks of documents, and runs the commands in them, with their output as on a terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.toolchain import GUEST_LIBRARY, ROOT
 
 
 def fenced(document: str, language: str) -> list[str]:
-    """The contents of all blocks of ``language`` in a file of docs/; AssertionError if there are none."""
+    """The contents of all fenced blocks of ``language`` in a file of docs/. Raises AssertionError if there are none."""
     text = (ROOT / "docs" / document).read_text()
     blocks = re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert blocks, f"{document} has no block of {language}"
@@ -22,7 +22,8 @@ def fenced(document: str, language: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block of a document. ``file``: the name in the line before it; None if the block is no file."""
+    """A fenced block of a document. ``file``: the name of the file whose content the block shows; None if it shows
+    none."""
 
     language: str
     content: str
@@ -30,21 +31,22 @@ class Block:
 
 
 def blocks(document: str) -> list[Block]:
-    """All fenced blocks of a file of docs/ in their order. A block is a file if the paragraph before it ends with its
-    name and a colon: "... in `app.c`:"."""
+    """All fenced blocks of a file of docs/, in their order. A block shows the content of a file if the paragraph before
+    it ends with the file's name and a colon: "... in `app.c`:"."""
     text = (ROOT / "docs" / document).read_text()
     found = re.findall(r"(?:`([\w.-]+)`:\n\n)?^```([\w-]+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     return [Block(language, content, file or None) for file, language, content in found]
 
 
 def transcript(block: str, directory: Path, *, warnings: bool = True, timeout: float = SECONDS) -> str:
-    """The commands of ``block`` with what they print, with placeholders for thread, time and directory.
+    """Run the commands of ``block`` in ``directory``. Returns the commands and their output, with placeholders for
+    threads, times and ``directory``.
 
-    In them ``HT`` is the directory of the guest library. ``warnings``: whether standard error is also shown for
-    commands that succeed.
+    In the commands, the variable ``HT`` is the directory of the guest library. ``warnings``: whether the result also
+    contains the standard error of commands that succeed.
     """
     environment = os.environ | {"PATH": f"{HTRUN.parent}:{os.environ['PATH']}", "HT": str(GUEST_LIBRARY)}
-    # The shell would report a core dump as well.
+    # Without this limit, the shell would also report core dumps.
     terminal = "ulimit -c 0; exec 2>&1;"
     shown = ""
     for command in re.findall(r"^\$ (.*)$", block, re.MULTILINE):
@@ -65,5 +67,5 @@ def transcript(block: str, directory: Path, *, warnings: bool = True, timeout: f
 
 
 def impersonal(shown: str) -> str:
-    """``shown`` with placeholders for threads and times."""
+    """``shown``, the output of commands, with placeholders for threads and times."""
     return re.sub(r"^\d+@\d+\.\d{6}:", "TID@TIME:", shown, flags=re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The data that a guest's kernel module sends, without a guest: ``guest/linux-module/blob.c`` in Python."""
+"""Makes the blobs that a guest's kernel module sends, without a guest: ``guest/linux-module/blob.c`` in Python."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TYPE = 314
 
 @dataclass(frozen=True)
 class Blob:
-    """One blob. ``time``: of the guest, in ns."""
+    """One blob. ``time``: the guest's time in ns."""
 
     kind: BlobKind
     time: int
@@ -41,7 +41,7 @@ class Blob:
     big_endian: bool = False
 
     def events(self, num_args: int) -> list[tuple[int, ...]]:
-        """The arguments of the events in which it is sent, as a reader sees them."""
+        """The arguments of the events in which the kernel module sends the blob."""
         words = [_MAGIC << 32 | self.big_endian << 31 | self.kind << 24 | len(self.data), self.time]
         padded = self.data + bytes(-len(self.data) % 8)
         words += struct.unpack(f"{'>' if self.big_endian else '<'}{len(padded) // 8}Q", padded)
@@ -50,18 +50,18 @@ class Blob:
 
 
 def format_blob(text: str = SCHED_SWITCH, *, system: str = "sched", big_endian: bool = False) -> Blob:
-    """A blob with a format."""
+    """A blob that contains ``text``, the format of an event."""
     return Blob(BlobKind.FORMAT, 0, f"{system}\n{text}".encode(), big_endian)
 
 
 def symbol_blob(address: int, name: str, *, big_endian: bool = False) -> Blob:
-    """A blob with the name of a function."""
+    """A blob that contains the address and the name of a function."""
     return Blob(BlobKind.SYMBOL, 0, address.to_bytes(8, "big" if big_endian else "little") + name.encode(), big_endian)
 
 
 @dataclass(frozen=True)
 class Switch:
-    """An event as `SCHED_SWITCH` describes it."""
+    """An event whose fields have the format `SCHED_SWITCH`."""
 
     comm: bytes
     pid: int
@@ -70,7 +70,7 @@ class Switch:
     path: str
 
     def blob(self, time: int, *, big_endian: bool = False) -> Blob:
-        """The blob that the guest sends. The bytes after the end of ``comm`` are arbitrary."""
+        """The blob that the guest sends for this event. The bytes after the end of ``comm`` are arbitrary."""
         order = ">" if big_endian else "<"
         comm = (self.comm + b"\0" + b"remains of others")[:16]
         path = self.path.encode() + b"\0"

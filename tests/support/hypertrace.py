@@ -1,4 +1,4 @@
-"""Run hypertrace, as users start it."""
+"""Runs the installed command ``hypertrace``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def hypertrace(
     environment: Mapping[str, str] | None = None,
     stdin: str = "",
 ) -> subprocess.CompletedProcess[str]:
-    """Run it; it must exit with ``status``. ``environment``: added to ours."""
+    """Run ``hypertrace`` with ``arguments``. It must exit with ``status``. ``environment``: variables to add to the
+    environment."""
     done = subprocess.run(
         [str(word) for word in (HYPERTRACE, *arguments)],
         cwd=directory,
@@ -42,7 +43,8 @@ def said(
     directory: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> str:
-    """Its standard output; standard error must be empty. If it fails, the one line on standard error."""
+    """Run ``hypertrace`` with ``arguments``, and return its standard output. Its standard error must be empty. If
+    ``status`` is not 0, return standard error instead, which must be one line."""
     done = hypertrace(*arguments, status=status, directory=directory, environment=environment)
     if status == 0:
         assert done.stderr == ""

@@ -1,4 +1,4 @@
-"""Traces of one thread that does one job after the other; a test chooses how long each takes."""
+"""Traces of one thread that does one job after the other. The test chooses the duration of each job."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from htrun.events.stream import Stream
 from tests.unit.analysis.made import FACTS, Made
 
 BEGIN = 1_700_000_000_000_000_000
-"""The begin of the first job: ns since the epoch."""
+"""The time at which the first job begins, in ns since the epoch."""
 PAUSE = 1000
-"""The time between two jobs, ns."""
+"""The time between two jobs, in ns."""
 MAIN = Stream(10, 10, 0, "main")
 NAMES = """\
 [[event]]
@@ -36,7 +36,7 @@ prefix = ""
 name = "env"
 prefix = "env"
 """
-"""For hypertrace bench: the program ``./app``, which does such jobs, by itself and by way of env."""
+"""A matrix for hypertrace bench: the program ``./app``, which does such jobs, is run directly and by env(1)."""
 
 
 def trace_of_jobs(
@@ -47,7 +47,8 @@ def trace_of_jobs(
     facts: Mapping[str, str | int] | None = None,
     clock: str = "tsc",
 ) -> None:
-    """A trace in the directory ``path`` with a job of each of ``durations``, in ns. ``facts``: more of them."""
+    """Write a trace to the directory ``path``, with one job for each of ``durations`` (ns). ``facts``: additional facts
+    of the trace."""
     times: list[int] = []
     now = BEGIN
     for duration in durations:

@@ -1,4 +1,4 @@
-"""A guest that is killed while it emits."""
+"""Kills a guest while it emits events."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests.support.run import Htrun, LogEvent
 
 
 def killed_while_it_emits(program: Path, htrun: Htrun, options: tuple[str, ...]) -> list[LogEvent]:
-    """Run guests/exact_killed.c under htrun with ``options``, and kill it after 500 events or more. Returns the events
-    in the log, after a check that these are all of them, in order."""
+    """Run guests/exact_killed.c under htrun with ``options``, and kill it after at least 500 events. Returns the events
+    in the log, after checking that the log contains every event, in order."""
     with subprocess.Popen(
         [*htrun.command(*options), str(program)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -25,6 +25,7 @@ def killed_while_it_emits(program: Path, htrun: Htrun, options: tuple[str, ...])
         assert process.wait(timeout=240) == -signal.SIGKILL
     events = [LogEvent.parse(line) for line in (htrun.directory / "log").read_text().splitlines()]
     assert [event.args[1] for event in events] == list(range(len(events)))
-    # It may have been killed after up to 99 further events, and between the 100th and its message.
+    # The guest prints a message after every 100 events. After its last message it may have emitted up to 100 more
+    # events.
     assert told[-1] <= len(events) <= told[-1] + 100
     return events

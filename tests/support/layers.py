@@ -1,4 +1,4 @@
-"""The packages of htrun from top to bottom, and what imports htrun, as in ``docs/architecture.md``."""
+"""The layers of htrun's packages, and the packages that import htrun, as listed in ``docs/architecture.md``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ HOUSES: dict[str, frozenset[str]] = {
     "lab": frozenset(),
     "bench": frozenset({"htrun", "lab"}),
 }
-"""The packages at the top of the repository, and from which others each may import. Tests may import all of them."""
+"""The top-level packages of the repository, and for each the other packages from which it may import. Tests may import
+all packages."""
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("commands",),
@@ -22,21 +23,21 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("machine_code",),
     ("errors",),
 )
-"""Each layer imports only from those after it; the packages of one layer don't know each other. A package inside one of
-htrun's packages may be listed by itself."""
+"""The layers from top to bottom. A package imports only from packages of later layers. Packages of the same layer do
+not import each other. A subpackage may be in another layer than the package that contains it."""
 
 ROOT_MODULES = ("htrun", "htrun.__main__")
-"""The package itself, and what ``python -m htrun`` runs: above every layer."""
+"""Modules above all layers: the package itself, and the module that ``python -m htrun`` runs."""
 
 
 def layer_of(module: str) -> int:
-    """The index of the layer of ``module``, a dotted name below ``htrun``, in `LAYERS`: 0 is the top."""
+    """The index in `LAYERS` of the layer that contains ``module``, a module of ``htrun``. The top layer is 0."""
     (place,) = [number for number, layer in enumerate(LAYERS) if package_of(module) in layer]
     return place
 
 
 def package_of(module: str) -> str:
-    """The package of `LAYERS` that ``module`` belongs to: the innermost that is named there."""
+    """The package in `LAYERS` that contains ``module``. If there are several, the innermost package."""
     inside = module.removeprefix("htrun.")
     names = [name for layer in LAYERS for name in layer if f"{inside}.".startswith(f"{name}.")]
     return max(names, key=len, default=inside.split(".")[0])

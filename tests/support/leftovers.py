@@ -1,4 +1,4 @@
-"""Find the processes of one test, both tracers and guests, by a mark in their environment."""
+"""Finds the processes of one test, both tracers and guests, by a mark in their environment."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ VARIABLE = "HTRUN_TEST_MARK"
 
 
 def marked(mark: str) -> list[int]:
-    """Processes that run with ``mark`` in their environment. A dead one has no environment, so it is not included."""
+    """The ids of running processes with ``mark`` in their environment. Zombies are not included, since they have no
+    environment."""
     return with_environment({VARIABLE: mark})
 
 
 def with_environment(variables: Mapping[str, str]) -> list[int]:
-    """Other processes that were started with all of ``variables`` in their environment."""
+    """The ids of all other processes that were started with all ``variables`` in their environment."""
     wanted = {f"{name}={value}".encode() for name, value in variables.items()}
     found = []
     for directory in Path("/proc").iterdir():
@@ -33,7 +34,8 @@ def with_environment(variables: Mapping[str, str]) -> list[int]:
 
 
 def remaining(mark: str, seconds: float = PATIENCE) -> list[str]:
-    """The processes with ``mark`` that do not exit within ``seconds``: a description for each."""
+    """Wait up to ``seconds`` until no process with ``mark`` is left. Returns a description of each remaining
+    process."""
     deadline = time.monotonic() + seconds
     while left := marked(mark):
         if not _await_end(left[0], deadline):
@@ -42,7 +44,7 @@ def remaining(mark: str, seconds: float = PATIENCE) -> list[str]:
 
 
 def kill(mark: str) -> None:
-    """Kill all processes with ``mark``, after a test that failed."""
+    """Kill all processes with ``mark``. Called after a test has failed."""
     kill_with_environment({VARIABLE: mark})
 
 
@@ -70,7 +72,7 @@ def _await_end(pid: int, deadline: float) -> bool:
 
 
 def described(pid: int) -> str:
-    """Number, state and command line of a process."""
+    """The process id, state and command line of a process, as one line."""
     with suppress(OSError):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

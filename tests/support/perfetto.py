@@ -1,4 +1,5 @@
-"""Perfetto traces, read by the package perfetto's protocol buffers, in the order of the file as a viewer does."""
+"""Reads Perfetto traces with the protocol buffers of the package perfetto, packet by packet in the order of the
+file."""
 
 from __future__ import annotations
 
@@ -10,13 +11,14 @@ from typing import Any
 from perfetto.protos.perfetto.trace import perfetto_trace_pb2 as proto
 
 _SOME = 1 << 20
-"""Bytes parsed at once, at least: a whole trace as objects takes ten times its size."""
+"""The minimum number of bytes that are parsed together. A trace is not parsed as a whole, since its objects take ten
+times the size of the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrackEvent:
-    """One event. ``type``: without its TYPE_; ``track``: its description; ``values``: its annotations by name, or a
-    counter's ``value``."""
+    """One event. ``type``: the name of its type, without the prefix TYPE_. ``track``: the description of its track.
+    ``values``: its annotations by name; for a counter, only ``value``."""
 
     time: int
     type: str
@@ -26,7 +28,8 @@ class TrackEvent:
 
 
 class Reader:
-    """Looks names and tracks up. ``packets``: other than events; ``tracks``: descriptions by number."""
+    """Resolves the names and tracks to which events refer. ``packets``: the packets read so far that are not events.
+    ``tracks``: the descriptions of tracks, by number."""
 
     def __init__(self) -> None:
         self.packets: list[Any] = []
@@ -34,7 +37,7 @@ class Reader:
         self._names: dict[str, dict[int, Any]] = {}
 
     def events(self, data: bytes) -> Iterator[TrackEvent]:
-        """The events of some whole packets."""
+        """The events in ``data``, which consists of whole packets."""
         for packet in proto.Trace.FromString(data).packet:
             assert packet.trusted_packet_sequence_id == 1
             if packet.HasField("track_event"):
@@ -52,7 +55,8 @@ class Reader:
                 self.tracks[packet.track_descriptor.uuid] = packet.track_descriptor
 
     def thread_of(self, track: Any) -> Any:
-        """The description of the thread that a track is, or hangs below."""
+        """The description of the thread to which a track belongs: the track is the thread's own track, or its parent
+        is."""
         return track.thread if track.HasField("thread") else self.tracks[track.parent_uuid].thread
 
     def _event(self, packet: Any) -> TrackEvent:
@@ -73,10 +77,10 @@ class Reader:
 
 
 def pieces(path: Path) -> Iterator[bytes]:
-    """The bytes of a trace, some whole packets at once."""
+    """The bytes of a trace, in pieces that consist of whole packets."""
     data, start, position = path.read_bytes(), 0, 0
     while position < len(data):
-        # A packet is field 1 of the trace: a tag, a varint of its length, and as many bytes.
+        # A packet is field 1 of the trace: a tag, the length as a varint, and the bytes of the packet.
         assert data[position] == 0x0A
         length = shift = 0
         while True:

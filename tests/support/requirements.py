@@ -1,7 +1,7 @@
 """Decides what happens if a tool that a test needs is missing.
 
-On a user's machine the test is skipped and says why; in continuous integration (``CI=true``) it fails, so that a
-missing emulator or compiler never counts as success.
+On a user's machine, the test is skipped with the reason. In continuous integration (``CI=true``), the test fails, so
+that a missing emulator or compiler never counts as success.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def in_ci() -> bool:
 
 
 def missing(what: str) -> NoReturn:
-    """End the test, which needs ``what``: a failure in continuous integration, else a skip."""
+    """End the test, because ``what`` is missing: fail in continuous integration, otherwise skip the test."""
     if in_ci():
         pytest.fail(f"missing in CI: {what}", pytrace=False)
     pytest.skip(f"missing: {what}")
@@ -33,7 +33,8 @@ def missing(what: str) -> NoReturn:
 
 @contextmanager
 def required() -> Iterator[None]:
-    """End the test if something that it unpacks is not available; fetching it may take long."""
+    """A context that unpacks what a test needs. Ends the test if it is not available. There is no time limit, because a
+    download may take long."""
     try:
         with no_deadline():
             yield
@@ -45,8 +46,8 @@ def required() -> Iterator[None]:
 
 
 def require_kvm() -> None:
-    """End the test if this machine cannot run others with KVM: a skip, in continuous integration, too, since no package
-    brings hardware."""
+    """Skip the test if this machine has no KVM. In continuous integration it is skipped, too, since KVM cannot be
+    installed."""
     try:
         os.close(os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC))
     except OSError as error:
@@ -54,7 +55,8 @@ def require_kvm() -> None:
 
 
 def require_tool(name: str, package: str) -> Path:
-    """The path of the program ``name``; without it, the test ends with the advice to install the Debian ``package``."""
+    """The path of the program ``name``. If it is missing, end the test with the advice to install the Debian
+    ``package``."""
     found = shutil.which(name)
     if found is None:
         missing(f"{name} (apt-get install {package})")
@@ -62,7 +64,7 @@ def require_tool(name: str, package: str) -> Path:
 
 
 def require_directory(path: Path, package: str) -> Path:
-    """``path``, a directory; without it, the test ends with the advice to install the Debian ``package``."""
+    """The directory ``path``. If it is missing, end the test with the advice to install the Debian ``package``."""
     if not path.is_dir():
         missing(f"{path} (apt-get install {package})")
     return path

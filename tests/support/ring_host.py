@@ -1,6 +1,7 @@
-"""The host's side of the channel's rings, in a plain file and without a tracer: what the guest library is tested with.
+"""Reads the rings of a channel without htrun and without a tracer, to test the guest library. The channel is a plain
+file.
 
-It follows the tables of docs/formats.md and shares no code with htrun.
+This module implements the tables of docs/formats.md, and shares no code with htrun's reader of rings.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ BLOCK, DROP, OVERWRITE = 0, 1, 2
 TSC, MONOTONIC_RAW = 0, 1
 USED, ENDED = 2, 3
 
-# 64-bit words of a control block.
+# The indexes of the 64-bit words in a control block.
 OWNER, COOKIE, RESERVED, DROPPED, RELEASED = 0, 1, 8, 9, 16
-# 32-bit words of it.
+# The indexes of the 32-bit words in a control block.
 STATE, FLAGS, BELL = 4, 5, 20
 NAME = slice(0x18, 0x28)
 
 
 @dataclass
 class Claim:
-    """One use of a ring by a thread, and the records it has written, as 64-bit words."""
+    """One period in which a thread owned a ring, and the records that the thread has written."""
 
     ring: int
     pid: int
@@ -54,7 +55,7 @@ class Claim:
 
 
 def record_type(args: int, order: str) -> np.dtype[np.void]:
-    """The layout of a record with that many arguments in byte order ``order``."""
+    """The numpy type of a record with ``args`` arguments, in the byte order ``order``."""
     words = [("time", f"{order}u8"), ("lap", f"{order}u4"), ("index", f"{order}u4"), ("args", f"{order}u8", (args,))]
     return np.dtype(words)
 
@@ -64,7 +65,8 @@ def _round_up(value: int, multiple: int) -> int:
 
 
 class RingHost:
-    """A channel with rings in the file ``path``, whose size is a power of two, as a PCI device's memory must be."""
+    """A channel with rings in the file ``path``. The size of the file is a power of two, as is required of a PCI
+    device's memory."""
 
     def __init__(
         self,
@@ -80,7 +82,8 @@ class RingHost:
         start: int = 0,
         most: int | None = None,
     ) -> None:
-        """``start``: number of the first record of each ring; ``most``: records that one drain takes from a ring."""
+        """``start``: the number of the first record in each ring. ``most``: the maximum number of records that `drain`
+        takes from a ring; None for no limit."""
         self.path = path
         self.layout = Layout(num_args=args)
         self.count, self.size, self.args, self.overflow, self.most = rings, records, args, overflow, most
@@ -105,7 +108,8 @@ class RingHost:
             self._words(ring)[[RESERVED, RELEASED]] = start
 
     def run(self, command: list[str | Path], *, kill_after: float | None = None, pause: float = 0.0005) -> str:
-        """Run a guest to its end and read its rings meanwhile; its output. ``kill_after``: seconds until SIGKILL."""
+        """Run a guest until it exits, and read its rings meanwhile. Returns the guest's output. ``kill_after``: the
+        time in seconds after which the guest is killed; None to let it exit by itself."""
         environment = os.environ | {"HYPERTRACE": str(self.path)}
         words = [str(word) for word in command]
         began = time.monotonic()
@@ -122,25 +126,25 @@ class RingHost:
         return output
 
     def drain(self) -> None:
-        """What can be read now."""
+        """Take all records that can be read now out of the rings."""
         for ring in range(self.count):
             words = self._words(ring)
             if words[OWNER] and self._halves(ring)[STATE] >= USED:
                 self._drain_ring(ring)
 
     def finish(self) -> None:
-        """What is left when no guest runs any more."""
+        """Take the remaining records out of the rings, after all guests have exited."""
         for ring in range(self.count):
             if self._words(ring)[OWNER]:
                 self._end(ring)
 
     def control_word(self, offset: int = 0) -> int:
-        """What was stored in the control region, little-endian."""
+        """The 32-bit number at ``offset`` in the control region, little-endian."""
         start = CONTROL_OFFSET + offset
         return int.from_bytes(bytes(self.memory[start : start + 4]), "little")
 
     def records(self) -> NDArray[np.void]:
-        """The records of all claims, one after the other."""
+        """The records of all `Claim` objects, in their order."""
         return np.concatenate([claim.records() for claim in self.claims])
 
     def _base(self, ring: int) -> int:
@@ -177,7 +181,7 @@ class RingHost:
             self._take(ring, self.most)
 
     def _take(self, ring: int, most: int | None = None, *, last: bool = False) -> None:
-        """Read on up to the first record that is not whole; pass over it if it never will be."""
+        """Take the records up to the first incomplete record. Skip this record, too, if it will never be complete."""
         words, claim = self._words(ring), self._claim(ring)
         reserved, released = int(words[RESERVED]), int(words[RELEASED])
         end = min(reserved, released + self.size)
@@ -197,7 +201,8 @@ class RingHost:
         words[RELEASED] = number
 
     def _read(self, claim: Claim, first: int, stop: int) -> int:
-        """How many records from ``first`` on, in one lap, were whole; they are kept."""
+        """Copy the complete records from ``first`` up to the first incomplete record or ``stop``, which are in the same
+        lap. Returns the number of copied records."""
         places = self._places(claim.ring)[first % self.size : first % self.size + stop - first]
         order = ">" if claim.big_endian else "<"
         laps = places[:, 8:12].copy().view(f"{order}u4").reshape(-1)
@@ -207,10 +212,12 @@ class RingHost:
         return count
 
     def _is_hole(self, ring: int, number: int, reserved: int) -> bool:
-        """Whether the event of ``number`` was left, by what comes after it: read before it was seen to be missing."""
+        """Whether the record ``number``, which is incomplete, must be skipped. ``reserved``: the ring's count of
+        reserved records, read before the record was found to be incomplete."""
         if self.overflow == BLOCK:
             return reserved > number + self.size
-        # No thread waits; one that is only slow would have continued by now.
+        # In this mode no thread waits for room, so the count of attempts decides: a thread that is only slow would have
+        # finished the record by now.
         before, times = self._stuck[ring]
         self._stuck[ring] = (number, times + 1 if before == number else 0)
         return reserved >= number + self.size - 64 and times > 50

@@ -1,4 +1,4 @@
-"""Run htrun on a program and read everything that it writes."""
+"""Runs a program under htrun, and reads everything that htrun writes."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from typing import Any
 from htrun.launch import launcher
 
 HTRUN = Path(sys.executable).with_name("htrun")
-"""The installed program, as users start it."""
+"""The path of the installed command ``htrun``."""
 
 SECONDS = 240
-"""The time limit of a run in seconds, unless a test gives another: far more than needed on a slow machine."""
+"""The default time limit of a run, in seconds: far more than a run needs, even on a slow machine."""
 
 IGNORING_CHILDREN = (
     sys.executable,
     "-c",
     "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execvp(sys.argv[1], sys.argv[1:])",
 )
-"""The start of a command line: the rest of it is started with SIGCHLD ignored, as some launchers do."""
+"""The first words of a command line. The program after these words is started with SIGCHLD ignored, as some launchers
+do."""
 
 _LINE = re.compile(
     r"(?P<tid>\d+)@(?P<seconds>\d+)\.(?P<micros>\d{6}):(?P<name>\w+) cpu=0x(?P<cpu>[0-9a-f]+)  (?P<fields>.*)"
@@ -36,7 +37,8 @@ _LINE = re.compile(
 
 
 def changed_htrun(directory: Path, changes: str, *options: str) -> Path:
-    """An htrun in ``directory`` whose tracer runs the Python code ``changes`` first. ``options``: of Python."""
+    """Make a copy of htrun in ``directory`` whose tracer first runs the Python code ``changes``. ``options``: options
+    of the tracer's Python."""
     program = directory / "changed-htrun"
     shutil.copy(launcher.FILE, program)
     script = Path(f"{program}-tracer")
@@ -60,7 +62,7 @@ def tell_to_end(tracer: int) -> None:
 
 @dataclass(frozen=True)
 class LogEvent:
-    """One line of the log. ``time``: microseconds of the wall clock; ``args``: ``arg1`` and the following."""
+    """One line of the log. ``time``: microseconds since the epoch. ``args``: the arguments, from ``arg1`` on."""
 
     tid: int
     time: int
@@ -71,7 +73,8 @@ class LogEvent:
 
     @classmethod
     def parse(cls, line: str) -> LogEvent:
-        """The event of a ``guest_hypertrace`` line; AssertionError for any other or an incomplete one."""
+        """Parse a ``guest_hypertrace`` line. Raises AssertionError if the line is incomplete, or is the line of another
+        event."""
         match = _LINE.fullmatch(line)
         assert match, f"not an event's line: {line!r}"
         fields = dict(field.split("=", 1) for field in match["fields"].split(" "))
@@ -85,7 +88,8 @@ class LogEvent:
 
 @dataclass(frozen=True)
 class Result:
-    """The results of a run of htrun. ``status``: exit status, or minus the signal's number."""
+    """The results of a run of htrun. ``status``: the exit status, or the negated number of the signal that has killed
+    htrun."""
 
     command: list[str]
     status: int
@@ -97,17 +101,17 @@ class Result:
 
     @cached_property
     def events(self) -> list[LogEvent]:
-        """The events of the log, in its order."""
+        """The events in the log, in the order of the log."""
         return [LogEvent.parse(line) for line in self.log.read_text().splitlines()]
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """The summary, as ``--summary`` wrote it."""
+        """The content of the file that ``--summary`` has written."""
         summary: dict[str, Any] = json.loads(self.summary_file.read_text())
         return summary
 
     def check(self) -> Result:
-        """This result, after checking that the run succeeded, that no file is left and that no event is lost."""
+        """Check that the run has succeeded, has removed the channel, and has lost no event. Returns this result."""
         told = f"{' '.join(self.command)}: status {self.status}\n{self.stdout}{self.stderr}"
         assert self.status == 0, told
         assert not os.path.lexists(self.channel), told
@@ -118,18 +122,18 @@ class Result:
 
 @dataclass(frozen=True)
 class Htrun:
-    """Runs htrun with channel, log and summary in ``directory``, one run after the other."""
+    """Runs htrun, with the channel, the log and the summary in ``directory``. Only one run at a time is possible."""
 
     directory: Path
 
     @property
     def channel(self) -> Path:
-        """The path given as ``--hypertrace``; pass it to guests that take it as an argument."""
+        """The channel's path, which is the value of ``--hypertrace``. Some guests take it as an argument."""
         return self.directory / "channel"
 
     def command(self, *options: str | Path) -> list[str]:
-        """The command line up to the program: htrun, its files, ``options`` and ``--``. Events are stores, which trap
-        and are patched, unless ``options`` have another ``--via``."""
+        """The command line before the program: htrun, its files, ``options`` and ``--``. The guest library emits events
+        by stores, unless ``options`` contain another ``--via``."""
         assert HTRUN.exists(), f"{HTRUN} is not installed; run: make setup"
         files = ["-D", self.directory / "log", "--summary", self.directory / "summary.json"]
         return [str(word) for word in [HTRUN, "--via", "store", "--hypertrace", self.channel, *files, *options, "--"]]

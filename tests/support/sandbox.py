@@ -1,4 +1,4 @@
-"""Programs that run another one in a sandbox which forbids one system call."""
+"""Compiles programs that run another program in a sandbox, in which one system call is forbidden."""
 
 from __future__ import annotations
 
@@ -33,5 +33,6 @@ int main(int argc, char **argv)
 
 
 def sandbox_without(call: str, toolchain: Toolchain) -> Path:
-    """The program that runs its arguments, to which ``call``, such as ``SYS_ptrace``, is denied with EPERM."""
+    """A program that executes its arguments as a command. In this command ``call``, such as ``SYS_ptrace``, fails with
+    EPERM."""
     return toolchain.compile_text(_SOURCE, f"sandbox_{call}", flags=(f"-DFORBIDDEN={call}",))

@@ -1,4 +1,4 @@
-"""A trace as docs/examples/server leaves on a machine with nothing else to do, of which every event is known."""
+"""Makes a trace like that of docs/examples/server on an idle machine, with a known time for each event."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from tests.unit.analysis.made import FACTS, Made
 SERVER = ROOT / "docs" / "examples" / "server"
 REQUESTS = 200
 SLOWEST = 150
-"""The request that waits for the longest checkpoint."""
+"""The number of the slowest request, which waits for the longest checkpoint."""
 _MAIN, _CHECKPOINTER, _WORKERS = 0, 5, (1, 2, 3, 4)
 _TIDS = (4711, 4712, 4713, 4714, 4715, 4716)
 _NAMES = ("server", "worker", "worker", "worker", "worker", "checkpointer")
 _CHECKPOINTS = ((5_020_000, 1_000_000), (10_020_000, 3_000_000), (15_020_000, 5_000_000))
-"""When each gets the lock, unless it is held, and how long it holds it, in ns."""
+"""For each checkpoint: the time at which it takes the lock, or waits for the lock if another thread holds it, and the
+time for which it holds the lock, in ns."""
 
 
 def trace_of_server(path: Path) -> Path:
-    """The trace, in the directory ``path``."""
+    """Write the trace to the directory ``path``."""
     made = Made(path, 3, {**FACTS, "command": "./server", "named_events": (SERVER / "server.toml").read_text()})
     for thread, events in enumerate(_events()):
         stream = Stream(_TIDS[thread], _TIDS[0], thread, _NAMES[thread])
@@ -32,7 +33,7 @@ def trace_of_server(path: Path) -> Path:
 
 
 def _events() -> list[list[tuple[int, tuple[int, int, int]]]]:
-    """The events of each thread: the time, and ``arg1`` to ``arg3``."""
+    """The events of each thread, each as its time and its arguments ``arg1`` to ``arg3``."""
     events: list[list[tuple[int, tuple[int, int, int]]]] = [[] for _ in _TIDS]
     free = dict.fromkeys(_WORKERS, 0)
     checkpoints, lock_free = list(_CHECKPOINTS), 0

@@ -1,4 +1,4 @@
-"""QEMU's ``simple`` traces, read by their published layout alone (QEMU: trace/simple.c, version 4)."""
+"""Reads QEMU's ``simple`` traces by their published layout (QEMU: trace/simple.c, version 4), without htrun's code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Record:
 
 
 def read(data: bytes) -> Iterator[Record]:
-    """Every record of a trace; AssertionError for what QEMU's own script would not read."""
+    """The records of a trace. Raises AssertionError if QEMU's own script could not read the trace."""
     assert _HEAD.unpack_from(data) == MAGIC
     position, names = _HEAD.size, dict[int, str]()
     while position < len(data):

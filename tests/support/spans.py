@@ -1,4 +1,4 @@
-"""Traces with known spans of every kind."""
+"""Makes traces with known spans of every kind."""
 
 from __future__ import annotations
 
@@ -60,16 +60,18 @@ args = ["key:u64"]
 key = "key"
 """
 _CYCLE = ((1, 0), (3, 200), (4, 2_200), (5, 3_000), (6, 3_100), (7, 3_200), (2, 0), (8, 0))
-"""The events of one request: each event's name and ns since the start of the request; for the last two, see
-`requests`."""
+"""The events of one request: for each, the id of its name, and its time in ns since the start of the request.
+`requests` computes the times of the last two events."""
 PER_REQUEST = len(_CYCLE)
 MINUS_FIVE = 2**64 - 5
 
 
 def requests(count: int, seed: int = 1) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]:
-    """``count`` requests: the times of their events, the arguments of these, and how long each request took, in ns.
+    """Make ``count`` requests. Returns the times of their events, the arguments of these events, and the duration of
+    each request, in ns.
 
-    Most take some 8 us, every eighth some 30. A job begins in each and ends 1 us after it.
+    Most requests take about 8 us, but every eighth takes about 30 us. A job begins in each request, and ends 1 us after
+    the request.
     """
     rng = np.random.default_rng(seed)
     taken = rng.gamma(9, np.where(np.arange(count) % 8 == 7, 3000, 500)).astype(np.uint64) + np.uint64(4_000)
@@ -92,12 +94,12 @@ def requests(count: int, seed: int = 1) -> tuple[NDArray[np.uint64], NDArray[np.
 
 
 def trace_of_requests(path: Path, events: int, threads: int = 4, *, names: str = NAMES) -> Path:
-    """A trace in the directory ``path`` with exactly ``events`` events of ``threads`` threads of one process."""
+    """Write a trace to the directory ``path``, with exactly ``events`` events of ``threads`` threads of one process."""
     made = Made(path, 3, {**FACTS, "command": "./server --workers 4", "named_events": names})
     of_each = [events // threads + (number < events % threads) for number in range(threads)]
     for number, count in enumerate(of_each):
         times, args, _ = requests(-(-count // PER_REQUEST), number)
-        # Threads have different keys.
+        # Jobs of different threads must have different keys.
         args[np.isin(args[:, 0], (7, 8)), 1] += np.uint64(number << 32)
         comm = "server" if number == 0 else f"worker-{number}"
         made.packet(Stream(100 + number, 100, number, comm), times[:count], args[:count].tolist(), site=number)

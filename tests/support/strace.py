@@ -1,7 +1,7 @@
-"""The system calls of a program as strace and as htrun record them, in one form that can be compared.
+"""The system calls of a program as strace and htrun record them, converted to one form that can be compared.
 
-Two runs of a program differ in ids of processes, in addresses, and in times. So a thread is identified by its position
-in the tree of creators, and results of calls that are such values are left out.
+Two runs of a program differ in process ids, addresses and times. So a thread is identified by its position in the tree
+of threads and their creators, and results that are process ids or addresses are not compared.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _RESTARTS = {-512: "ERESTARTSYS", -513: "ERESTARTNOINTR", -514: "ERESTARTNOHAND"
 
 
 Tree = dict[str, list[tuple[str, str | None]]]
-"""The calls of each thread, by its position, and their results."""
+"""The calls of each thread and their results, by the position of the thread in the tree."""
 
 
 @dataclass
 class Call:
-    """``result``: from `_result`; None if the call never returned."""
+    """A system call. ``result``: see `_result`; None if the call never returned."""
 
     name: str
     result: str | None = None
@@ -46,21 +46,21 @@ class Call:
 
 @dataclass
 class Calls:
-    """The calls in their order. ``by_thread``: the calls of each thread; ``children``: the threads that it created, in
-    order."""
+    """The calls of a program. ``by_thread``: the calls of each thread, in order. ``children``: the threads that each
+    thread has created, in order."""
 
     by_thread: dict[int, list[Call]] = field(default_factory=lambda: defaultdict(list))
     children: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
 
     def enter(self, tid: int, name: str) -> None:
-        """A thread makes a call."""
+        """Add a call that thread ``tid`` makes."""
         self.by_thread[tid].append(Call(name))
 
     def leave(self, tid: int, name: str, value: int | None, error: str | None) -> None:
-        """A thread's last call has returned."""
+        """Add the result of the last call of thread ``tid``."""
         call = self.by_thread[tid][-1]
         if name == "execve" and call.name != name:
-            # The thread that made the call has got the id of the first thread of its process.
+            # After the exec, the thread that has called execve has the id of its thread group leader.
             call = next(calls[-1] for calls in self.by_thread.values() if calls[-1] == Call(name))
         assert (call.name, call.result) == (name, None), f"thread {tid}: {name} returns, but it is in {call}"
         call.result = _result(name, value, error)
@@ -68,10 +68,10 @@ class Calls:
             self.children[tid].append(value)
 
     def tree(self, without: frozenset[str] = frozenset()) -> Tree:
-        """The calls of each thread except those ``without``, by its position: the first is ``1``, its second child
-        ``1.2``.
+        """The calls of each thread, except the calls named in ``without``, by the thread's position: the first thread
+        is ``1``, and its second child is ``1.2``.
 
-        How often the kernel restarts a call that a stop has interrupted depends on the tracer, so that is left out.
+        Restarts of interrupted calls are left out, because their number depends on the tracer.
         """
         root = next(iter(self.by_thread))
         found: Tree = {}
@@ -85,9 +85,9 @@ class Calls:
 
 
 def strace(command: Sequence[str], log: Path, directory: Path, channel: Path | None = None) -> Calls:
-    """The calls of ``command``, run in ``directory``, by strace, which leaves its log in ``log``. ``channel``: the
-    value of HYPERTRACE in its environment, as under htrun: the length of the environment affects where a program's
-    memory grows."""
+    """Run ``command`` in ``directory`` under strace, which writes its log to ``log``. Returns the calls of the command.
+    ``channel``: the value of HYPERTRACE in the environment, as under htrun, since the length of the environment affects
+    the program's addresses."""
     words = ["strace", "-f", "-qq", "-e", "signal=none", "-e", "raw=all", "-o", str(log), *command]
     environment = os.environ if channel is None else os.environ | {CHANNEL_VARIABLE: str(channel)}
     subprocess.run(words, check=True, capture_output=True, cwd=directory, env=environment, timeout=240)
@@ -123,7 +123,7 @@ def _leave(calls: Calls, tid: int, name: str, rest: str) -> None:
 
 
 def traced(trace: Trace) -> Calls:
-    """The calls in a native trace of htrun's."""
+    """The calls in a native trace of htrun."""
     calls = Calls()
     for event in trace:
         if event.num is None or event.arch is None:
@@ -138,7 +138,7 @@ def traced(trace: Trace) -> Calls:
 
 
 def _told(value: int) -> tuple[int | None, str | None]:
-    """A result in strace's form: -1 and the error's name, or no result if the kernel restarts the call."""
+    """A result as strace prints it: -1 and the name of the error, or no number if the kernel restarts the call."""
     if value in _RESTARTS:
         return None, _RESTARTS[value]
     return (-1, errorcode[-value]) if -4096 < value < 0 else (value, None)

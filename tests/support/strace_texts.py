@@ -1,6 +1,6 @@
-"""What strace and htrun show of the texts that system calls point to, in one form that can be compared.
+"""The strings that system calls point to, as strace and htrun print them, converted to one form that can be compared.
 
-Both write C strings; strace writes a call in one line, or in two if another thread comes between.
+Both print C strings. strace prints a call in one line, or in two lines if another thread's call comes in between.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ _STRACE_LINE = re.compile(r"(?P<thread>\d+) +(?:<\.\.\. (?P<resumed>\w+) resumed
 _HTRUN_LINE = re.compile(r"(?P<thread>\d+)@[\d.]+:guest_user_syscall(?P<ret>_ret)? cpu=0x0  (?P<name>\w+)(?P<rest>.*)")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"(?:\.\.\.)?')
 _MADE_UP = re.compile(rf"{re.escape(tempfile.gettempdir())}/cc\w{{6}}")
-"""Names of gcc's temporary files, new in each run."""
+"""The names of gcc's temporary files, which differ from run to run."""
 _WORDS = 32
-"""Characters of each word of a command line that strace shows."""
+"""The maximum number of characters that strace prints of each argument of a program."""
 
 Texts = list[list[tuple[str, ...]]]
-"""The calls of each thread, in an order that does not depend on timing: a name, then strings as in C."""
+"""The calls of each thread: the name of the call, and its strings in C notation. The threads are sorted by their calls,
+so that their order does not depend on timing."""
 
 
 def of_strace(command: Sequence[str], calls: Iterable[str], log: Path, directory: Path) -> Texts:
-    """What strace shows of ``calls`` of ``command``, run in ``directory``; its log is left in ``log``."""
+    """Run ``command`` in ``directory`` under strace, which writes its log to ``log``. Returns the strings of
+    ``calls``."""
     wanted = ",".join(calls)
     words = ["strace", "-f", "-qq", "-e", "signal=none", "-e", f"trace={wanted}", "-o", str(log), *command]
     subprocess.run(words, check=True, capture_output=True, cwd=directory, timeout=240)
@@ -44,7 +46,7 @@ def of_strace(command: Sequence[str], calls: Iterable[str], log: Path, directory
 
 
 def of_log(text: str) -> Texts:
-    """The same from a log that htrun has written with --decode."""
+    """The strings of the calls in ``text``, a log that htrun has written with --decode."""
     found: dict[str, list[tuple[str, ...]]] = defaultdict(list)
     for line in text.splitlines():
         match = _HTRUN_LINE.fullmatch(line)

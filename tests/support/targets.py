@@ -1,4 +1,4 @@
-"""The kinds of programs to which guests are compiled."""
+"""The targets for which guests are compiled."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Target:
-    """One kind of program.
+    """One target of the compiler.
 
-    ``triplet``: of the cross compiler; empty for the machine's own.
-    ``flags``: compiler and linker flags that make the kind.
-    ``emulator``: name of the qemu-user program that runs it; empty where the processor does.
-    ``packages``: the Debian packages with compiler and C library.
+    ``triplet``: the GNU name of the cross compiler; empty for the native compiler. ``flags``: the flags of compiler and
+    linker. ``emulator``: the name of the qemu-user program that runs the guests; empty if the processor runs them.
+    ``packages``: the Debian packages of the compiler and the C library.
     """
 
     name: str
@@ -24,12 +23,12 @@ class Target:
 
     @property
     def compiler(self) -> str:
-        """Name of the C compiler."""
+        """The name of the C compiler."""
         return f"{self.triplet}-gcc" if self.triplet else "gcc"
 
     @property
     def sysroot(self) -> Path | None:
-        """The directory of the target's dynamic linker and libraries; None for this machine's own."""
+        """The directory of the target's dynamic linker and libraries; None for a native target."""
         return Path("/usr") / self.triplet if self.triplet else None
 
 
@@ -43,7 +42,7 @@ NO_PIE = Target("no-pie", "", ("-fno-pie", "-no-pie"), "", "gcc libc6-dev")
 STATIC = Target("static", "", ("-static",), "", "gcc libc6-dev")
 STATIC_PIE = Target("static-pie", "", ("-fPIE", "-static-pie"), "", "gcc libc6-dev")
 I686 = _cross("i686", "i686-linux-gnu", "i386", "-static")
-"""Static, since a machine has no 32-bit dynamic linker of its own."""
+"""Guests for i386 are static, because Debian's cross compiler installs no dynamic linker in /lib."""
 
 AARCH64 = _cross("aarch64", "aarch64-linux-gnu", "arm64", emulator="qemu-aarch64")
 MIPSEL = _cross("mipsel", "mipsel-linux-gnu", "mipsel", emulator="qemu-mipsel")

@@ -1,4 +1,4 @@
-"""Compile guests for a target, with the guest library for that target, each only once per session."""
+"""Compiles guests and the guest library for a target. Each is compiled only once in a session of pytest."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ WARNINGS = ("-Wall", "-Wextra", "-Werror")
 
 @dataclass(frozen=True)
 class Toolchain:
-    """Compilers whose outputs are below ``build``, a directory that the session's test processes share."""
+    """Compiles to the directory ``build``, which all test processes of the session share."""
 
     build: Path
 
     def compile(
         self, source: Path, target: Target = NATIVE, *, flags: tuple[str, ...] = (), compiler: str | None = None
     ) -> Path:
-        """The program made of the C file ``source`` and the guest library.
+        """Compile the C file ``source``, and link it with the guest library. Returns the path of the program.
 
-        ``flags`` are added to the target's; ``compiler`` is another than the target's (``clang``, ``g++``).
+        ``flags``: flags to add to those of the target. ``compiler``: a compiler to use instead of the target's, such as
+        ``clang`` or ``g++``.
         """
         command = self._command(source, target, flags, compiler)
         key = hashlib.sha256("\0".join([*command, source.read_text()]).encode()).hexdigest()[:12]
@@ -38,13 +39,13 @@ class Toolchain:
         )
 
     def compile_text(self, text: str, name: str, target: Target = NATIVE, *, flags: tuple[str, ...] = ()) -> Path:
-        """The program ``name`` made of the C program ``text`` and the guest library."""
+        """Compile ``text``, a C program, to the program ``name``, and link it with the guest library."""
         key = hashlib.sha256(text.encode()).hexdigest()[:12]
         source = make_once(self.build / "sources" / key / f"{name}.c", lambda path: _write(path, text))
         return self.compile(source, target, flags=flags)
 
     def library(self, target: Target = NATIVE) -> Path:
-        """``libqemu-hypertrace-guest.a`` for the target, made by the library's own makefile."""
+        """The path of ``libqemu-hypertrace-guest.a`` for the target, built by the library's Makefile."""
         require_tool(target.compiler, target.packages)
         directory = make_once(
             self.build / "library" / (target.triplet or "native"),

@@ -1,4 +1,4 @@
-"""A trace buffer of the host kernel for one test: an instance of tracefs."""
+"""Makes a separate trace buffer of the host kernel for one test: an instance of tracefs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting for changes without a notification: a file that grows, memory that another thread writes."""
+"""Waits for changes that cause no notification, such as a growing file, or memory that another thread writes."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import time
 from collections.abc import Callable
 
 PATIENCE = 120.0
-"""Seconds after which a test assumes that something hangs: far more than it needs, even on a slow and busy machine."""
+"""The time in seconds after which a test assumes that something hangs: far more than it needs, even on a slow and busy
+machine."""
 _PAUSE = 0.002
-"""Seconds between two looks."""
+"""The time in seconds between two checks of the condition."""
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Test ``condition`` repeatedly until it holds. Raises AssertionError, naming ``what``, if it never does."""
+    """Check ``condition`` repeatedly until it is true. Raises AssertionError with the text ``what`` if it stays false
+    for `PATIENCE` seconds."""
     end = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < end, f"not within {PATIENCE} s: {what}"
