@@ -21,7 +21,8 @@ def open(path: str | os.PathLike[str], names: NamedEvents | None = None) -> Trac
     ``names``: the named events to use instead of those in the trace. Raises `HtrunError` if ``path`` is not a trace. If
     a later part of the trace is damaged, this function warns, and the part before the damage is read.
     """
-    # Imported only here, since `htrun` itself starts a program before it imports anything large.
+    # Imported here, because the command htrun imports this package and must start the program before it imports large
+    # modules.
     from pathlib import Path
 
     from htrun.analysis.trace import Trace

@@ -1,4 +1,4 @@
-"""The error that ends htrun with a message of one line, and its exit codes."""
+"""The exception that ends htrun with a message of one line, and htrun's exit codes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class ExitCode(IntEnum):
 
 
 class HtrunError(Exception):
-    """A failure of htrun's own. ``str()`` is the one line that the user sees. It says what is wrong, where, and what to
-    do."""
+    """A failure of htrun, not of the program. ``str()`` is the line that the user sees. It says what is wrong, where,
+    and what to do."""
 
     def __init__(self, message: str, exit_code: int = ExitCode.OWN_FAILURE) -> None:
         super().__init__(message)

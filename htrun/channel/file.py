@@ -37,12 +37,12 @@ _PROC_LINK = re.compile(r"/proc/(\d+)/fd/(\d+)")
 _MEMFD_TARGET = f"/memfd:{_NAME} (deleted)"
 """The beginning of the target of a link in ``/proc/PID/fd`` that leads to the memory file (memfd_create(2))."""
 NO_INDEX = 0xFFFFFFFF
-"""The control word before anything was stored. No channel has so many slots."""
+"""The value of the control word before the first store. No channel has a slot with this index."""
 _NOTHING_STORED = b"\xff" * 16
 """The first bytes of the control region before anything was stored."""
 _MFD_NOEXEC_SEAL = 0x0008
-"""A flag of memfd_create(2), since Linux 6.3: the file is never executable. These kernels log a complaint if the flag
-is missing."""
+"""A flag of memfd_create(2), since Linux 6.3: the file is never executable. Kernels that know the flag log a warning if
+it is missing."""
 
 
 class Identity(NamedTuple):
@@ -159,14 +159,15 @@ class Channel:
         return self.memory[start : start + self._arguments_size]
 
     def memory_of(self, identity: Identity) -> int | None:
-        """The number of the memory whose file has ``identity``; None if this file is not a file of the channel."""
+        """The number of the channel's memory that is stored in the file with ``identity``; None if the channel has no
+        such file."""
         if identity == self.identity:
             return 0
         public = self._public
         return 1 if public is not None and identity == Identity.of(os.fstat(public.descriptor)) else None
 
     def descriptor_of(self, memory: int) -> int:
-        """The descriptor of the file of memory number ``memory``."""
+        """The descriptor of the channel's file with the number ``memory``."""
         return self._public.descriptor if memory and self._public is not None else self.descriptor
 
     def offer(self, rings: RingLayout) -> None:
@@ -183,8 +184,8 @@ class Channel:
         self.memory[CONTROL_OFFSET : CONTROL_OFFSET + len(_NOTHING_STORED)] = _NOTHING_STORED
 
     def stored(self) -> int | None:
-        """The index that was stored last since `await_stores`; `NO_INDEX` if only the byte order was stored; None if
-        nothing was stored."""
+        """The index that a guest has stored last since `await_stores`; `NO_INDEX` if guests have stored only
+        `HELLO_VALUE`; None if there was no store."""
         words = self.memory[CONTROL_OFFSET : CONTROL_OFFSET + len(_NOTHING_STORED)]
         if words == _NOTHING_STORED:
             return None
@@ -269,7 +270,7 @@ def _lifted_file_size() -> Iterator[None]:
 
     The program inherits the original limit.
     """
-    import resource  # Rarely needed.
+    import resource  # Imported here, because most runs do not need it.
 
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     lift_file_size()

@@ -53,8 +53,8 @@ class PrivateDirectory:
             self._path.rmdir()
 
     def clear_left_behind(self) -> None:
-        """Remove the directories next to this one that this user's runs have left because SIGKILL has killed them.
-        Never fails."""
+        """Remove the directories next to this one that were left by runs of this user that SIGKILL has killed. Never
+        fails."""
         with suppress(OSError), os.scandir(self._path.parent) as entries:
             for entry in entries:
                 if _NAME.fullmatch(entry.name):

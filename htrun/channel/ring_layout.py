@@ -152,8 +152,8 @@ class RingLayout(NamedTuple):
     @property
     def device_size(self) -> int:
         """The size in bytes of the memory of a PCI device that has rings: a power of two, no more than the file's size.
-        The memory must be below 4 GiB for 32-bit machines, and a larger memory may not fit there. A client uses only
-        the rings that it sees."""
+        The size is limited because 32-bit machines need the memory below 4 GiB. A client uses only the rings that lie
+        in the memory of the device."""
         most = max(_MOST_IN_A_DEVICE, 2 * self.offset)
         return 1 << min(self.file_size, most).bit_length() - 1
 

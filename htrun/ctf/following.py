@@ -165,7 +165,7 @@ class Follower:
         return np.array([self._numbers[stream] for stream in streams], np.uint32)
 
     def _tell(self, path: Path, _damage: str, _place: int) -> None:
-        """Take note that a time in the file ``path`` is impossible. The rest of the file is not read."""
+        """Note that the file ``path`` contains an impossible time. The rest of the file is not read."""
         self._tails[path].damaged = True
 
 

@@ -40,8 +40,8 @@ class Damage:
 
 
 _RING_PACKETS = 17
-"""The maximum number of packets that can follow the packet that reports a loss although the thread has filled them
-before the loss. These are the packets of a full ring, and the packet that the drain was taking out."""
+"""A thread may have filled up to this number of packets before it lost events. These packets follow the packet that
+reports the loss. They are the packets of a full ring, and the packet that the drain was taking out."""
 
 
 @dataclass(frozen=True)

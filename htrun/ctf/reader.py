@@ -125,7 +125,7 @@ class CtfReader:
 
     @property
     def texts(self) -> int:
-        """The number of those `events` that are texts of system calls (`htrun.events.call_texts`)."""
+        """The number of `events` that are texts of system calls (`htrun.events.call_texts`)."""
         kinds = ((file.events, DEFINITIONS[file.stream_class.kind]) for file in self._files)
         return sum(count for count, kind in kinds if kind is USER_SYSCALL_TEXT)
 

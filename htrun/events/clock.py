@@ -25,12 +25,11 @@ if TYPE_CHECKING:
 _SECOND = 1_000_000_000
 _MAX_ANCHORS = 4096
 _RECENT_ANCHORS = 2048
-"""The number of latest anchors that are never thinned out. If the drain runs each millisecond, they cover at least two
-seconds.
+"""The number of recent anchors that are all kept. If the drain runs each millisecond, they cover at least two seconds.
 """
 _TRIES = 8
-"""The number of samples that are taken. The sample with the shortest window is used, since it had no interrupt or cache
-miss.
+"""The number of samples for one anchor. The sample with the shortest window is used, since no interrupt or cache miss
+has delayed it.
 """
 
 

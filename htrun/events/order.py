@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from htrun.events.records import Events
 
 _HOLD_BACK_NS = 5_000_000
-"""The minimum time in ns for which an event is held back. The maximum is twice this time plus the pause between two
-calls."""
+"""The minimum time in ns for which an event is held back. The maximum is twice this time, plus the time between two
+rounds."""
 
 
 class TimeOrder:

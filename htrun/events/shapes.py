@@ -114,8 +114,8 @@ class Shapes:
     def named_columns(self) -> dict[str, tuple[Argument, dict[int, int]]]:
         """The arguments that the user has named. The keys are column names ``NAME.ARGUMENT`` for a table of all events.
 
-        The values are the argument's type, and the argument's index in each shape that has the argument, by the shape's
-        index in `all`.
+        Each value is the type of the argument, and a mapping from shapes (their indexes in `all`) to the index of the
+        argument in that shape.
         """
         columns: dict[str, tuple[Argument, dict[int, int]]] = {}
         for number, shape in enumerate(self.all()):

@@ -138,7 +138,7 @@ def _parameter(arch: int, call: str, type_: str, name: str) -> Parameter:
 
 
 def _is_wide(arch: int, call: str, type_: str, name: str) -> bool:
-    # The flags of mmap are a whole word, but the kernel ignores the upper half of this word.
+    # mmap's flags are declared as a whole word, but the kernel ignores the upper half.
     word = type_ in _UNSIGNED_WORDS | _SIGNED_WORDS and arch != ARCH_I386
     return word and (call, name) not in _HALF_READ
 

@@ -134,7 +134,7 @@ def signal_name(value: int) -> str:
 
 
 _FIRST_REAL_TIME, _LAST_REAL_TIME = 32, 64
-"""SIGRTMIN (asm/signal.h; the C library keeps the first two to itself) and _NSIG."""
+"""SIGRTMIN and _NSIG (asm/signal.h). The C library reserves the first two real-time signals."""
 
 
 def clone_flags(value: int) -> str:
@@ -209,8 +209,8 @@ _PARTS: Mapping[str, tuple[int, ValueText]] = {
     "ipc_create": (0o777, mode),
     "swap": (0x7FFF, str),
 }
-"""Groups whose values combine flags with a number: the mask of the number, and the function that formats the number, by
-the name of the group."""
+"""Groups of names for values that consist of flags and a number. For each group: the mask of the number, and the
+function that formats the number."""
 
 
 @cache
