@@ -18,8 +18,8 @@ class Abi(NamedTuple):
 
     ``bits``: 64 or 32. ``audit_arch``: the interface's constant in seccomp filters. ``instruction``: the bytes of the
     call instruction. ``arguments``: the names of the registers that hold arguments 1 to 6. ``argument_words``: the
-    offsets of these registers in struct user. ``numbers``: call numbers by name. ``nowhere``: the page after the last
-    page that a program can map. ``frame_masks``: for each call that returns from a signal handler, the offset of the
+    offsets of these registers in struct user. ``numbers``: call numbers by name. ``nowhere``: the address of the first
+    page that no program can map. ``frame_masks``: for each call that returns from a signal handler, the offset of the
     signal mask that the call restores, relative to the stack pointer at the call.
     """
 

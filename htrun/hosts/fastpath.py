@@ -107,7 +107,7 @@ class CallWait(Protocol):
         """Set the number of the thread's stream, for its records; None makes the number unknown."""
 
     def stops_left(self, tid: int) -> int:
-        """The number of stops of the thread until ``ran`` is called."""
+        """The number of stops that the thread must still make until ``ran`` is called."""
 
     def set_stops_left(self, tid: int, count: int) -> None:
         """Call ``ran`` when the thread has stopped ``count`` more times."""

@@ -150,7 +150,7 @@ class Trampoline(Protocol):
         """Whether ``address``, a program counter, is inside the trampoline."""
 
     def is_before_commit(self, offset: int) -> bool:
-        """Whether the event has still to be emitted when a thread is about to execute the instruction at ``offset``."""
+        """Whether a thread that is about to execute the instruction at ``offset`` has not published its record yet."""
 
 
 class Candidate(Protocol):
@@ -158,11 +158,11 @@ class Candidate(Protocol):
 
     @property
     def low(self) -> int:
-        """The lowest address that the jump can lead to."""
+        """The lowest possible target of the jump."""
 
     @property
     def high(self) -> int:
-        """The first address that is too high for the jump."""
+        """The first address above the possible targets of the jump."""
 
     @property
     def borrowed(self) -> bytes:
@@ -297,7 +297,8 @@ class Host(Protocol):
     # Patches.
 
     reach: int
-    """The distance in bytes that a jump can certainly bridge, with room for the length of any trampoline."""
+    """The maximum distance in bytes between a site and its trampoline: every jump reaches the end of a trampoline at
+    this distance."""
     halt_code: int
     """The si_code of the SIGSEGV that `halt` raises."""
 
@@ -315,8 +316,9 @@ class Host(Protocol):
     # Trampolines.
 
     def form(self, store: Store, context: TrampolineContext, *, flags_live: bool) -> Hashable:
-        """The form of a trampoline. In one run, if trampolines have the same form and the same numbers of arguments,
-        slots and fences, then all of them have the same length at any address, or none of them can be built."""
+        """The form of a trampoline. Two trampolines of a run with the same form, and the same numbers of arguments,
+        slots and fences, have the same length, whatever their addresses. If one of them cannot be built, the other
+        cannot be built either."""
 
     def build(
         self, store: Store, context: TrampolineContext, at: int, *, site: int, flags_live: bool, ordered: bool

@@ -18,11 +18,11 @@ class State(IntEnum):
     IN_CALL = 1
     """The thread is in a call whose return is to be recorded."""
     IN_WATCHED_CALL = 2
-    """The thread is in a call as for `IN_CALL`, and Python must also handle the return."""
+    """Like `IN_CALL`. In addition, Python must handle the return."""
 
 
 class Entry(NamedTuple):
-    """A call that is being made, or its return. ``ticks``: the time; ``arch``: the interface of the call's number
+    """The entry of a system call, or its return. ``ticks``: the time. ``arch``: the interface of the call
     (AUDIT_ARCH_*)."""
 
     ticks: int

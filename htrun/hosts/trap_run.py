@@ -1,4 +1,5 @@
-"""A counter that the machine code of `trap_wait` keeps, to find threads that trap densely."""
+"""Counts consecutive traps of a thread, to find threads that trap very often. The machine code of `trap_wait` updates
+the counter."""
 
 from __future__ import annotations
 

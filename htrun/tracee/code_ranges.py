@@ -10,7 +10,8 @@ _EVERYWHERE = (0, (1 << 64) - 1)
 
 
 class _Ranges(ctypes.Structure):
-    """``count``, then for each range its first address and the first address after it: two words, from word 2 on."""
+    """``count`` is the number of ranges. From word 2 on, each range takes two words: its first address, and the first
+    address after it."""
 
     _fields_ = [("count", ctypes.c_uint64), ("reserved", ctypes.c_uint64), ("words", ctypes.c_uint64 * (2 * _MOST))]
 

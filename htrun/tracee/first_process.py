@@ -32,7 +32,7 @@ class FirstProcess:
         self.reported = False
         """Whether `Waiter.next` has reported the death of the process."""
         self.is_oldest = True
-        """Whether the process is the oldest tracee. A wait of the kernel checks the oldest tracee last."""
+        """Whether the process is the oldest tracee. The kernel's wait functions check the oldest tracee last."""
 
     def hold(self) -> None:
         """Keep the leader from being reaped from now on, since the process is dying."""
@@ -65,8 +65,8 @@ class FirstProcess:
         return None if result is None else wait_status(result)
 
     def settle(self) -> None:
-        """Read the wait status of the process, after all other processes and threads have exited. If the leader has
-        exited before other threads of its process, its exit event had a different status."""
+        """Read the wait status of the process, after all other processes and threads have exited. The status at the
+        leader's exit event is not the status of the process if other threads of the process have exited later."""
         status = self.death()
         if status is not None:
             self.status = status

@@ -25,7 +25,7 @@ def is_not_there(error: OSError) -> bool:
 
 
 class _OpenFiles:
-    """The memories that have a file open, the least recently used first.
+    """The `Memory` objects whose files are open, the least recently used first.
 
     A run may have more processes than htrun may open files. A file that is closed here is opened again when its memory
     is used again.
@@ -54,7 +54,7 @@ class _OpenFiles:
 
     def close_one(self) -> bool:
         """Close the least recently used file that can be opened again. Returns False if there is none."""
-        # The last memory is in use.
+        # The most recently used file is not closed, because it is in use.
         for memory in list(self._memories)[:-1]:
             if memory.may_be_opened():
                 memory.release()

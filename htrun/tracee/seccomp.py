@@ -151,8 +151,7 @@ def _compile_abi(
 
 
 def _recorded(abi: Abi, calls: RecordedCalls) -> list[Instruction]:
-    """Instructions that stop at each of ``calls``; empty if ``calls`` stands for all calls, since these are not listed
-    by number."""
+    """Instructions that stop at each of ``calls``, by number; none if ``calls`` stands for all calls."""
     numbers = sorted(calls.numbers.get(abi.audit_arch, ())) if calls.numbers is not None else []
     load = [(_LD_ABS, 0, 0, _NR)] if numbers else []
     return [*load, *(step for number in numbers for step in ((_JEQ, 0, 1, number), (_RET, 0, 0, _TRACE | RECORDED)))]
@@ -249,7 +248,7 @@ def _guard(name: str, address: int, length: int, start: int, end: int, *more: Co
     return (
         Rule(name, (*more, same_high, _low(address, Test.AT_LEAST, low_start), _low(address, Test.BELOW, low_end))),
         Rule(name, (*more, same_high, _low(address, Test.BELOW, low_start), Reaches(address, length, low_start))),
-        # A range of this length may start below the 4 GiB block that contains the region.
+        # A range of at least this length may start below the 4 GiB block that contains the region.
         Rule(name, (*more, _low(length, Test.AT_LEAST, 1 << 30))),
         Rule(name, (*more, Condition(length, Half.HIGH, Test.NOT_EQUAL, 0))),
     )

@@ -56,7 +56,8 @@ def _is_valgrind(process: int) -> bool:
 
 
 def _why_not(program: int, error: Exception) -> HtrunError:
-    """The reason why ``program`` cannot be traced; an error of another class if the process is dead."""
+    """The exception to raise for ``error``, with the reason why ``program`` cannot be traced. Its class is different if
+    the process is dead."""
     fields: dict[str, str] = {}
     # The process may have been reaped meanwhile.
     with suppress(OSError), open(f"/proc/{program}/status", encoding="ascii", errors="replace") as status:

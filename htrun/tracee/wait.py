@@ -93,7 +93,7 @@ class Waiter:
         return True
 
     def stands_at(self, tid: int, status: int) -> bool:
-        """Whether a thread is at a stop with this wait status. `next` has not reported this stop yet."""
+        """Whether a thread is stopped with this wait status, and `next` has not reported the stop yet."""
         if (tid, status) in self._queue:
             return True
         try:
@@ -148,9 +148,9 @@ class Waiter:
 
     @staticmethod
     def _take(tid: int) -> os.waitid_result | None:
-        """Take the stop in which a thread was seen; returns None if the thread is no longer stopped. A thread that is
-        killed at its exit event continues and dies. For a dead thread, the kernel returns ECHILD unless the call waits
-        for deaths too (kernel/exit.c, wait_consider_task)."""
+        """Take the stop of a thread that was seen to be stopped. Returns None if the thread is no longer stopped. A
+        thread that is killed at its exit event continues and dies. For a dead thread, the kernel returns ECHILD unless
+        the call waits for deaths too (kernel/exit.c, wait_consider_task)."""
         try:
             return os.waitid(os.P_PID, tid, os.WSTOPPED | os.WNOHANG | WALL)
         except ChildProcessError:
@@ -214,7 +214,7 @@ class Waiter:
         return stops.decode(tid, status)
 
     def _next_but_first(self, known: Iterable[int]) -> tuple[int, int] | None:
-        """Does what `next` does while the death of the first process is held."""
+        """The implementation of `next` while the death of the first process is held."""
         first = self._first
         while True:
             if self._calls is not None and (stop := self._calls.stopped()) is not None:
@@ -272,5 +272,5 @@ class Waiter:
         return bool(self._queue)
 
     def _is_gone(self, first: FirstProcess) -> bool:
-        """Whether the held process is dead, or whether another process has reaped it nevertheless."""
+        """Whether the held process is dead, or gone because another process has reaped it."""
         return not self.is_tracee(first.pid) or first.death() is not None

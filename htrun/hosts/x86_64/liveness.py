@@ -99,7 +99,8 @@ def _overwritten(instruction: Instruction) -> int:
 
 
 def _successors(instruction: Instruction, generated: bool) -> tuple[int, ...]:
-    """The addresses at which the code may continue with these flags; empty if they are unknown."""
+    """The addresses of the instructions that may be executed next, with these flags; empty if the addresses are
+    unknown."""
     flow = instruction.flow_control
     if flow not in _FOLLOWED:
         return ()

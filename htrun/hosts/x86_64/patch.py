@@ -3,8 +3,8 @@ functions.
 
 Only the bytes of the store itself are written. A ``jmp rel32`` fits into five or more bytes. In a shorter store, the
 last bytes of the jump are the unchanged bytes of the following instructions (*instruction punning*), so that all former
-jump targets stay valid. These bytes fix the high bytes of the displacement. A prefix before the jump only moves the
-jump. The moved jump borrows other bytes, and reaches another, smaller window of addresses.
+jump targets stay valid. These bytes fix the high bytes of the displacement. A prefix has no effect except that the jump
+begins one byte later. Then the jump borrows one more byte, and reaches another, smaller window of addresses.
 """
 
 from __future__ import annotations
@@ -118,8 +118,8 @@ def _candidate(code: bytes, site: int, length: int, prefixes: int) -> Candidate:
 
 
 def _unborrowable(following: bytes, address: int, generated: bool) -> Iterator[tuple[int, str]]:
-    """The offsets of the bytes after the store that may change while they are part of the jump. Each offset comes with
-    the reason."""
+    """The offsets of the bytes after the store that the jump must not borrow, because they may change. Each offset
+    comes with the reason."""
     decoder = Decoder(64, following, ip=address)
     ended = False
     while decoder.can_decode and decoder.position < _DISPLACEMENT:

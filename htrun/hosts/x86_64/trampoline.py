@@ -71,10 +71,10 @@ class Trampoline:
     ``address``: the address of ``code``. ``entry``: the target of the site's jump. ``original``: the offset of the
     original store. If this store faults, the fault is the guest's own. At this offset, all registers have the values
     that they had at the site, and so have the flags if they are live. ``prepared``: the last offset at which no
-    register is changed. At later offsets, the former values of the registers in ``saved`` are on the stack; ``saved``
-    contains the names of these registers, and offsets from ``rsp``. ``flags_saved``: the last offset at which the flags
-    are unchanged. At later offsets, `flags_at_site` restores the flags from the word at ``flags_place`` (None if the
-    flags are dead). ``commit``: the offset of the instruction that publishes the record. ``leave``: the first
+    register is changed. At later offsets, the original values of registers are on the stack; ``saved`` contains the
+    names of these registers, and the offsets of their values from ``rsp``. ``flags_saved``: the last offset at which
+    the flags are unchanged. At later offsets, `flags_at_site` restores the flags from the word at ``flags_place`` (None
+    if the flags are dead). ``commit``: the offset of the instruction that publishes the record. ``leave``: the first
     instruction on the way to ``exit``, the jump past the site after a record was published or a loss was counted.
     ``undo``: the first instruction on the way to ``original``.
     """
@@ -98,9 +98,9 @@ class Trampoline:
         return 0 <= address - self.address < len(self.code)
 
     def is_before_commit(self, offset: int) -> bool:
-        """Whether the event has still to be emitted when a thread is about to execute the instruction at ``offset``.
+        """Whether a thread that is about to execute the instruction at ``offset`` has not published its record yet.
 
-        If so, the thread will make the original store, or emit the event. Otherwise the thread continues after the
+        If so, the thread will publish the record, or make the original store. Otherwise the thread continues after the
         site.
         """
         return not (self.leave <= offset < self.undo or offset == self.ways_back + _LOST)
@@ -213,9 +213,9 @@ def build(
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The form of a trampoline. In one run, if trampolines have the same form and the same numbers of arguments, slots
-    and fences, then all of them have the same length at any address, or none of them can be built. An ip-relative store
-    has another operand at each address."""
+    """The form of a trampoline. Two trampolines of a run with the same form, and the same numbers of arguments, slots
+    and fences, have the same length, whatever their addresses. If one of them cannot be built, the other cannot be
+    built either. An ip-relative store has another operand at each address."""
 
     code: bytes
     operand: MemoryOperand
@@ -466,7 +466,8 @@ def _copy_args(registers: _Registers, slot: RegisterNumber, record: RegisterNumb
 
 
 def _copy_loop(counter: RegisterNumber, slot: RegisterNumber, record: RegisterNumber, count: int) -> Iterator[Piece]:
-    """Copy ``count`` arguments, `_ARGS_A_TURN` in each turn. ``counter`` goes from ``-8 * count`` up to 0."""
+    """Copy ``count`` arguments in a loop, `_ARGS_A_TURN` in each iteration. The register ``counter`` counts from ``-8 *
+    count`` up to 0."""
     yield asm.encode(Instruction.create_reg_i32(Code.MOV_RM64_IMM32, counter, -8 * count))
     yield Place("turn")
     for offset in range(8 * count, 8 * (count + _ARGS_A_TURN), 8):
@@ -500,7 +501,7 @@ def _original(store: Store, code_address: int) -> tuple[Piece, ...]:
 
 
 def _spilled(store: Store) -> bytes:
-    """The same store, but to the stack below the red zone. There is no other way to read a part of a vector register
+    """The same store, but to the stack below the red zone. This is the only way to read a part of a vector register
     without changing another register."""
     spilled = _decoded(store).copy()
     spilled.memory_base, spilled.memory_index = Register.RSP, Register.NONE

@@ -155,7 +155,8 @@ class CallWait:
             self._wake()
 
     def _report_who_ran(self) -> None:
-        """Call ``ran`` for the thread whose count of stops is used up, if there is one."""
+        """Call ``ran`` for the thread that has made the number of stops set by `set_stops_left`, if there is such a
+        thread."""
         tid, self._block.ran = self._block.ran, 0
         if tid:
             self._ran(tid)
@@ -172,7 +173,7 @@ class CallWait:
         _FIELD.pack_into(self._threads, tid * _THREAD_SIZE + _STREAM_AT, 0 if number is None else number + 1)
 
     def stops_left(self, tid: int) -> int:
-        """The number of stops of the thread until ``ran`` is called."""
+        """The number of stops that the thread must still make until ``ran`` is called."""
         left: int = _FIELD.unpack_from(self._threads, tid * _THREAD_SIZE + _STOPS_AT)[0]
         return left
 

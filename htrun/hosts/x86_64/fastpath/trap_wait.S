@@ -61,7 +61,7 @@ wait:
 	jnz done
 	movb $1, COMPLETE(%rbx)
 
-	# The thread and the site must have become known after the last stop that Python has handled.
+	# The trap is known only if Python has learned the thread and the site since the last stop that it has handled.
 	find_thread done
 	mov GENERATION(%r15), %rcx
 	mov SIGINFO(%rbx), %rax
@@ -188,7 +188,7 @@ record:
 	movb $0, COMPLETE(%rbx)
 	jmp wait
 
-	# Another stop. Signals and changes of the mask of this thread must not need inspection.
+	# Another stop. It is handled here only if Python need not inspect the signals and mask changes of this thread.
 other:
 	find_thread done
 	mov SIGNALS(%r15), %rax
@@ -203,8 +203,8 @@ other:
 	cmp $SIGTRAP, %ecx
 	je done
 
-	# A signal. The thread must not be in a trampoline, nor in a call that this stop may have interrupted without
-	# need (undisturbed.py).
+	# A signal. It is not handled here if the thread is in a trampoline, or in a call that only this stop may have
+	# interrupted (undisturbed.py).
 	mov $SYS_ptrace, %eax
 	mov $PTRACE_GETREGS, %edi
 	mov REGISTERS(%rbx), %r10
