@@ -85,8 +85,7 @@ _MIPS_N32 = {
 }
 
 _SYNONYMS = {_EM_486: _EM_386, 0xBAAB: 189}
-"""Unofficial machine numbers that are older than the official ones: for the 486 and for Microblaze. Each maps to the
-official number."""
+"""Old unofficial machine numbers, of the 486 and of Microblaze. Each maps to the official number."""
 
 _NATIVE_64 = {(_EM_X86_64, 64), (_EM_X86_64, 32)}
 _NATIVE_32 = {(_EM_386, 32), (_EM_486, 32)}

@@ -23,7 +23,7 @@ def emulated_guest(argv: Sequence[str], files: FileView = HERE) -> ElfHeader | N
     try:
         return read_header(files.host_path(argv[position]))
     except ElfError:
-        return None  # The emulator reports the error itself.
+        return None  # The emulator itself will report the error.
 
 
 def guest_of_process(pid: int) -> ElfHeader | None:

@@ -87,7 +87,7 @@ def follow(path: str, argv: Sequence[str], files: FileView, handlers: Sequence[H
             return Execution(path, words, image)
         optional = () if image.argument is None else (image.argument,)
         words = (image.interpreter, *optional, path, *words[1:])
-        path = image.interpreter or "."  # If it is empty, the kernel tries the working directory: EACCES.
+        path = image.interpreter or "."  # The kernel executes "" as the working directory, which fails with EACCES.
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
 
 

@@ -112,12 +112,14 @@ launch:
 	mov $PR_GET_CHILD_SUBREAPER, %edi
 	mov $SUBREAPER, %esi
 	syscall
-# Otherwise the tracer would become a child of this process, and so of the program, when its parent has exited.
+# If this process were a subreaper, the tracer would become its child, and so a child of the program, when the tracer's
+# parent has exited.
 	xor %esi, %esi
 	call set_subreaper
 	mov $-1, %rsi
 	call set_tracer
-# The exit signal is 0, so that there is no SIGCHLD, which might stay pending, and no reaping if SIGCHLD is ignored.
+# The exit signal of the child is 0. Otherwise a SIGCHLD could stay pending, and the kernel would reap the child if
+# SIGCHLD is ignored.
 	mov $SYS_CLONE, %eax
 	xor %edi, %edi
 	xor %esi, %esi
@@ -262,7 +264,7 @@ become_supervisor:
 	test %rax, %rax
 	js no_process
 	jnz supervise
-# If the supervisor is killed, so is the program, which is meant.
+# If the supervisor is killed, the kernel must kill the program, too.
 	mov $SYS_PRCTL, %eax
 	mov $PR_SET_PDEATHSIG, %edi
 	mov $SIGKILL, %esi
@@ -278,7 +280,8 @@ become_supervisor:
 	call restore_signals
 	jmp set_processors
 
-# The channel's file gets the number that the plan says, and stays open in the program. It can do without.
+# Open the channel's file under the descriptor number that the plan contains. The file stays open in the program. If
+# this fails, the program runs without the file.
 open_channel:
 	mov $SYS_OPEN, %eax
 	mov EXEC_CHANNEL(%rbp), %rdi
@@ -298,7 +301,7 @@ open_channel:
 	syscall
 1:	ret
 
-# The pipe's reading end stays open: the tracer holds the other until everything is written.
+# The supervisor keeps the reading end of the pipe open. The tracer closes the other end when it has written everything.
 supervise:
 	mov %eax, %ebx
 	mov $SYS_FCNTL, %eax
@@ -381,10 +384,10 @@ middle:
 	jmp exit
 
 tracer:
-# A signal that is sent to a whole group or job is not meant for the tracer, which sets this up itself when it runs
-# (htrun/runner/withstand.py).
+# The tracer must ignore signals that are sent to a whole process group or job. Block all signals until Python sets the
+# actions itself (htrun/runner/withstand.py).
 	call block_all
-# Python cannot ignore these two, since the C library reserves them.
+# Ignore signals 32 and 33 here: the C library reserves them, so Python cannot set their actions.
 	movq $SIG_IGN, IGNORING
 	mov $32, %edi
 	mov $IGNORING, %esi
@@ -411,7 +414,8 @@ tracer:
 
 	jmp python
 
-# With fewer descriptors, Python fails with a traceback before it runs any code of htrun. The exec closes them.
+# Check that LEAST_FILES descriptors are free: with fewer, Python fails with a traceback before it runs any code of
+# htrun. The exec closes these descriptors.
 require_files:
 	mov $SYS_CLOSE, %eax
 	mov %r14, %rdi
@@ -428,13 +432,13 @@ require_files:
 	jnz 1b
 	ret
 
-# Become Python with MARK as its first word and those of the user after it.
+# Execute Python with the arguments of this process, after a first argument, the string at MARK.
 python:
 	lea 8(%r12), %r8
 	cmpq $0, (%r12)
 	cmove %r12, %r8
 	mov (%r8), %rsi
-# The lists of words and variables for the tracer are written here. They are as long as those of the user, plus a few.
+# Make room on the stack for the tracer's argv and envp: as many words as this process has, plus a few.
 	mov %r13, %rax
 1:	add $8, %rax
 	cmpq $0, -8(%rax)
@@ -450,7 +454,7 @@ python:
 	lea python_option(%rip), %r9
 	call begins
 	jne beside
-# PYTHON -m htrun gets the unchanged environment, which is right for that Python.
+# PYTHON -m htrun gets the unchanged environment, because the user runs this Python with this environment.
 	mov %rsi, %rbx
 	add $8, %r8
 	lea module_option(%rip), %rdx
@@ -520,7 +524,8 @@ copy_words:
 	jnz copy_words
 	ret
 
-# Copy the environment to %rdi, except for variables that are meant for the user's own Python programs and libraries.
+# Copy the environment to %rdi, except for variables that are meant for the user's programs and would affect Python and
+# its libraries.
 copy_variables:
 	mov %r13, %r8
 1:	mov (%r8), %rsi
@@ -600,7 +605,7 @@ process_one:
 	movb $0, (%rdi)
 	jmp python
 
-# Block all signals; those that were blocked are at MASK.
+# Block all signals, and save the previous mask at MASK.
 block_all:
 	movq $-1, ALL
 	mov $SYS_RT_SIGPROCMASK, %eax
@@ -611,7 +616,7 @@ block_all:
 	syscall
 	ret
 
-# If SIGCHLD were ignored, the kernel would reap children (wait(2)).
+# Set the default action of SIGCHLD: if it were ignored, the kernel would reap children (wait(2)).
 default_child_action:
 	mov $ACTION_BEFORE, %edx
 	xor %esi, %esi
@@ -620,7 +625,7 @@ default_child_action:
 	xor %edx, %edx
 	jmp child_action
 
-# In a child: the action and the mask that were there before.
+# In a child: restore the previous action of SIGCHLD and the previous mask.
 restore_signals:
 	mov $ACTION_BEFORE, %esi
 	xor %edx, %edx

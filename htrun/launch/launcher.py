@@ -34,8 +34,8 @@ _EXEC_FIELDS = (
     "filter_failures", "processors_failures", "exec_failures", "supervisor", "channel", "descriptor",
 )  # fmt: skip
 _FAILURE_FIELDS = ("errno", "code", "text", "length")
-"""The words of the two plans and of a failure, in this order. `tools/assembly_constants.py` passes their offsets to the
-launcher's source."""
+"""The words of a plan to exit, of a plan to execute a program, and of a failure. `tools/assembly_constants.py` passes
+their offsets to the launcher's source."""
 _EXIT_PLAN = struct.Struct(f"={len(_EXIT_FIELDS)}Q")
 _EXEC_PLAN = struct.Struct(f"={len(_EXEC_FIELDS)}Q")
 _FILTER = struct.Struct("=H6xQ")
@@ -90,7 +90,7 @@ class Launcher(NamedTuple):
 
     @classmethod
     def of(cls, words: Sequence[str]) -> Launcher | None:
-        """The launcher that an argument list names; None if the list names no launcher."""
+        """The launcher that the arguments ``words`` name; None if they name no launcher."""
         if len(words) < 2 or not words[1].startswith(LAUNCHED):
             return None
         pid, descriptor = map(int, words[1].removeprefix(LAUNCHED).split(","))
@@ -123,8 +123,8 @@ class Launcher(NamedTuple):
 
 
 def command() -> list[str]:
-    """The words with which another program can start htrun: the launcher, and the option that makes the tracer use the
-    Python of this process."""
+    """The start of a command line with which another program can run htrun: the launcher, and the option that makes the
+    tracer use the Python of this process."""
     return [FILE, _PYTHON + sys.executable]
 
 
@@ -136,7 +136,7 @@ def start(words: Sequence[str], executable: str) -> NoReturn:
     """
     if not os.path.exists("/proc/self/environ"):
         raise HtrunError("cannot read /proc/self/environ: is /proc mounted?")
-    # Python ignored these two signals when it started. Which actions they had before is unknown.
+    # Python has ignored these two signals since its start. Their original actions are unknown.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     arguments = [b"htrun", os.fsencode(_PYTHON + executable), *map(os.fsencode, words)]

@@ -24,24 +24,24 @@ _SHELL = "/bin/sh"
 _SEARCH_ON = frozenset(
     [errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ESTALE, errno.ENODEV, errno.ETIMEDOUT],
 )
-"""The errors after which glibc's ``execvp`` continues with the next directory of PATH."""
+"""If ``execve`` fails with one of these errors, glibc's ``execvp`` tries the next directory of PATH."""
 
 
 class ProgramKind(Enum):
     """The kinds of programs, by what runs them."""
 
     NATIVE = auto()
-    """The kernel runs it: it is a program for this machine."""
+    """The kernel runs the program, which is for this machine."""
     SCRIPT = auto()
-    """The kernel runs it, by an interpreter for this machine."""
+    """The kernel runs the interpreter of a script; the interpreter is for this machine."""
     HANDLED = auto()
-    """The kernel runs it, by a registered binfmt_misc handler."""
+    """The kernel runs a registered binfmt_misc handler for the program."""
     FOREIGN = auto()
-    """An emulator that htrun has chosen runs it."""
+    """An emulator that htrun has chosen runs the program."""
     EMULATED = auto()
-    """The user has named an emulator as the program, and the emulator runs it."""
+    """The user has named an emulator and its guest program on the command line."""
     SYSTEM = auto()
-    """It is an emulator of whole machines."""
+    """The program is an emulator of whole machines."""
 
 
 class Launch(NamedTuple):

@@ -37,10 +37,10 @@ def rewrite_exec(
     ``argv``: called only if the execve is replaced, because most programs are native, and a call may have a hundred
     thousand arguments.
 
-    Returns None if the kernel must make the call unchanged. This is so for programs for this machine, for scripts that
-    are run by such a program, for files with a registered binfmt_misc handler, and for all files that can't be
-    executed, so that the tracee gets the kernel's own error. It is also so for a foreign program without an emulator,
-    which fails as it would without htrun.
+    Returns None if the kernel must make the call unchanged. These are programs for this machine, scripts whose
+    interpreter is such a program, files with a registered binfmt_misc handler, and files that can't be executed, so
+    that the tracee gets the kernel's own error. If there is no emulator for a foreign program, the result is also None,
+    and the call fails as it would without htrun.
 
     ``machine``: called with the path of qemu-system, as this process sees it, and the command line. Returns the command
     line with the channel added to the machine. If it raises HtrunError, it has already reported the reason, and the

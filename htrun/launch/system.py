@@ -186,9 +186,9 @@ def with_device(
 
     If ``argv`` contains ``-device hypertrace[,addr=...][,bus=...]``, the device takes its place. Otherwise the device
     comes last, so that the other devices keep their positions. If ``argv`` already contains the device (the words of
-    `Device.arguments`), the device is not added again. ``add``: False to leave it to the user to add the device.
-    ``emulator``: the path of the program; None if the program need not be inspected. A command line that only queries
-    QEMU is not changed.
+    `Device.arguments`), the device is not added again. ``add``: False if the user adds the device. ``emulator``: the
+    path of the program; None if the program need not be inspected. A command line that only queries QEMU is not
+    changed.
 
     Raises HtrunError if htrun could not see the machine's events.
     """
@@ -255,7 +255,7 @@ def _backends(given: Sequence[Option], path: str) -> list[Option]:
 
 
 def _prefers_kvm(given: Sequence[Option], name: str) -> bool:
-    """Whether QEMU, started as ``name``, runs the machine with KVM if that is possible, and with TCG otherwise.
+    """Whether QEMU, if it is started under the name ``name``, tries KVM first, and TCG only if KVM is unavailable.
 
     QEMU uses the first of the given accelerators that works, and TCG always works. Raises `HtrunError` for other
     accelerators.
