@@ -213,8 +213,7 @@ def _report(benches: Sequence[_Bench], verdicts: Verdicts, arguments: argparse.N
 
 
 def _looks(arguments: argparse.Namespace) -> list[int]:
-    """The numbers of runs after which the two commands are compared. Each number is half as large again as the one
-    before.
+    """The numbers of runs after which the two commands are compared. Each number is 1.5 times the previous one.
 
     Raises `HtrunError`.
     """
@@ -235,7 +234,8 @@ def _compared(
 ) -> ComparisonReport:
     """Run two commands and compare them.
 
-    ``plans``: executed one after the other until every name has a verdict. Each plan has more runs than the one before.
+    ``plans``: executed one after the other until every name has a verdict. Each plan has more runs than the previous
+    one.
     """
     for plan in plans:
         benches = _run_all(cells, directory, plan, arguments)
@@ -304,5 +304,5 @@ def _cell_report(bench: _Bench, first: _Bench, verdicts: Verdicts) -> CellReport
 
 
 def _with_whole(bench: _Bench, spans: dict[str, list[Run]]) -> dict[str, list[Run]]:
-    """The ``spans`` of ``bench``, after a span that is the run of the whole program."""
+    """``spans``, preceded by a span that stands for the run of the whole program of ``bench``."""
     return spans if bench.whole is None else {PROGRAM: bench.whole.runs, **spans}

@@ -42,7 +42,7 @@ def config_files(environment: Mapping[str, str]) -> Found:
     project = _nearest()
     if project is not None:
         owner = os.stat(project).st_uid
-        # git makes the same check. Anyone may put a file into /tmp, and other users may have directories there.
+        # A file of another user is not read, because anyone may put a file into /tmp. git makes the same check.
         if owner in {0, os.geteuid()}:
             found.append(ConfigFile(project, of_project=True))
         else:

@@ -81,7 +81,8 @@ class Setting(NamedTuple):
         return self.value
 
     def path_beside(self, text: str) -> str:
-        """The path of a file to read. A relative path is relative to the directory of the configuration file."""
+        """The value ``text`` as the path of a file. If ``text`` is a relative path, it is relative to the directory of
+        the configuration file."""
         return os.path.join(os.path.dirname(self.file.path), os.path.expanduser(text))
 
 

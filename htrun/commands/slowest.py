@@ -52,7 +52,7 @@ examples:
         add_exports(parser, ("json", "csv", "markdown"))
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """Print the report; returns 0. Raises `HtrunError`, also if there are no such spans."""
+        """Print the report; returns 0. Raises `HtrunError`, for example if no span is selected."""
         from htrun.analysis.slowest import find_slowest
         from htrun.analysis.timing.query import SpanQuery
         from htrun.reports.missing_spans import no_spans

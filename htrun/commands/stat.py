@@ -56,7 +56,7 @@ examples:
         parser.add_argument("--outliers", action="store_true", help="list outliers by the id of their end event")
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """Print the figures; returns 0. Raises `HtrunError`, also if there are none."""
+        """Print the figures; returns 0. Raises `HtrunError`, for example if the trace has no spans."""
         wanted = replace(span_query_of(arguments), ids=tuple(arguments.id))
         trace = open_trace(arguments)
         timings = wanted.timings(trace, events_with_progress(trace))

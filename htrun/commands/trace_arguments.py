@@ -71,7 +71,8 @@ def open_trace(arguments: argparse.Namespace, *, guest: bool = True) -> Trace:
 
 
 def _once(report: Callable[[str], None]) -> Callable[[str], None]:
-    """Pass each message on only once. Some verbs read a trace several times, and find the same damage each time."""
+    """A function that calls ``report`` only once for each message. Some verbs read a trace several times, and find the
+    same damage each time."""
     seen: set[str] = set()
 
     def report_new(message: str) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from htrun.events.records import Events
 
 _HEAD = 4096
-"""The number of bytes at the start of a page among which its mark is found."""
+"""The number of bytes at the start of a file that are searched for `GENERATOR`, the mark of a page."""
 
 
 class ViewCommand:

@@ -98,7 +98,7 @@ def _make(goal: str, *words: str, directory: Path | None = None) -> str:
         raise HtrunError("the guest library is built with make, which is missing; install it (Debian's package make)")
     command = ["make", "--silent", "--no-print-directory", "-C", str(directory or guest_directory() / "user"), goal]
     command += words
-    # If htrun is run by a make, the variables of that make are not for this one.
+    # If htrun itself is run by make, this make must not inherit its variables.
     environment = {
         name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")
     }

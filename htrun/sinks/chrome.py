@@ -101,7 +101,7 @@ class ChromeTrace:
         import numpy as np
 
         since = (events["time"] - np.uint64(self._base)).view(np.int64)
-        # An event can be older than the base if its thread's records were read late.
+        # An event can be older than the base of the times, because records of its thread may have been read late.
         minus = np.where(since < 0, np.uint8(ord("-")), np.uint8(0))[:, None]
         microseconds, nanoseconds = np.divmod(np.abs(since).view(np.uint64), np.uint64(1000))
         return [b',"ts":', minus, decimal(microseconds), b".", digits(nanoseconds, 3)]

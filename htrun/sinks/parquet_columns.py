@@ -111,7 +111,7 @@ class Schema:
 
     @cached_property
     def typed(self) -> dict[str, tuple[Argument, dict[int, int]]]:
-        """See `Shapes.named_columns`."""
+        """The arguments that the user has named; see `Shapes.named_columns`."""
         return self.shapes.named_columns
 
 

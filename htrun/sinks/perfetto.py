@@ -200,7 +200,7 @@ class PerfettoSink(FormatSink):
         if not new:
             return b""
         if len(self._keys) > _MAX_KEYS:
-            # It does no harm to describe a track twice, but a set of all keys would grow with the trace.
+            # A track may be described more than once. A set of all keys would grow with the trace, so none is kept.
             self._keys.clear()
         self._keys |= new
         uuids = pb.number(_UUID, pb.varints(np.array(list(new), np.uint64)))

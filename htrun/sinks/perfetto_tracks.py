@@ -44,8 +44,8 @@ class Track(IntEnum):
 
 
 def counter_uuid(event: int, argument: int, pid: int) -> int:
-    """The number of a counter's track. ``event``: the number of the counter's name. ``argument``: the index of the
-    counter's argument."""
+    """The number (uuid) of a counter's track. ``event``: the number of the counter's name. ``argument``: the index of
+    the counter's argument."""
     return Track.COUNTER.uuid(event << _EVENT_SHIFT | argument << _ARGUMENT_SHIFT | pid)
 
 

@@ -1,4 +1,4 @@
-"""Formats events of many shapes as text. The events of one shape are formatted together, and the result contains all
+"""Formats events of many shapes as text. Events of the same shape are formatted together. The result contains all
 events in their original order."""
 
 from __future__ import annotations

@@ -21,14 +21,14 @@ _BINS = 64
 _ALONE = 9
 """The number of bins if all durations are equal."""
 _WIDE = 30
-"""The scale is logarithmic if the ratio of the longest to the shortest duration exceeds this number."""
+"""If the longest duration exceeds the shortest by more than this factor, the scale is logarithmic."""
 
 
 def comparison_of(titles: tuple[str, str], runs: tuple[Runs, Runs], remarks: Sequence[str] = ()) -> dict[str, Any]:
     """The data of the comparison for the page, to be stored as JSON. ``titles``: the names of the two traces;
     ``remarks``: the reasons to doubt the comparison.
 
-    Only two traces do not permit a verdict (`htrun.analysis.timing.comparison`).
+    A verdict needs more than one trace on each side (`htrun.analysis.timing.comparison`), so there is none.
     """
     from htrun.analysis.timing.comparison import Run, compare
 
@@ -64,7 +64,7 @@ def _histogram(both: Sequence[Distribution | None]) -> dict[str, Any]:
         edges = low + (np.arange(_ALONE + 1) - _ALONE / 2) * max(low / 50, 1.0)
     else:
         edges = np.geomspace(low, high, _BINS + 1) if logarithmic else np.linspace(low, high, _BINS + 1)
-        # Rounding of the outer edges must not exclude a value.
+        # Move the outer edges outwards, so that rounding does not exclude a value.
         edges[0], edges[-1] = low, high
     counts = [
         [0] * (len(edges) - 1)

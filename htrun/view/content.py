@@ -87,7 +87,7 @@ def choose_around(trace: Trace, wanted: Filter, at: int, most: int = MOST_EVENTS
     kept: list[Events] = []
     position, count = None, 0
     for ids, events in wanted.numbered(trace):
-        # Written as a sum, because a difference of unsigned numbers would wrap around below 0.
+        # This is a sum, because a difference of unsigned numbers would wrap around below 0.
         near = (ids + np.uint64(half) > np.uint64(at)) & (ids < np.uint64(at + half))
         ids, events = ids[near], events[near]
         found = int(np.searchsorted(ids, np.uint64(at)))
@@ -115,7 +115,7 @@ def content_of(trace: Trace, chosen: Chosen, at: int | None = None) -> Content:
         "thread": first.add(events["stream"]),
     }
     pairer = Pairer(trace.names, trace.losses)
-    # A part of the trace may not contain the events that trapped, so the whole trace is searched for them.
+    # The events that trapped may lie outside the selected part of the trace, so the whole trace is searched for them.
     everything = [events] if len(events) == len(trace) else trace.events()
     trapped = FirstTimes([stream.pid for stream in trace.streams], everything)
     spans = _spans(pairer, events, first, trapped)
