@@ -1,6 +1,6 @@
 /*
- * Emitting through rings without an operating system. docs/formats.md describes
- * the channel and its rings.
+ * Writes events to rings, without an operating system. docs/formats.md describes the channel and
+ * its rings.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -66,7 +66,7 @@ enum { BLOCK, DROP, OVERWRITE };
 #define LE32(value) (value)
 #endif
 
-/* The ELF machine of a host that runs this code itself, and its counter's number; 0: none. */
+/* The ELF machine of a host whose processor can run this code, and the number of its counter. 0: no such host. */
 #if defined(__i386__) || defined(__x86_64__)
 enum { NATIVE_MACHINE = 62, COUNTER = 0 };
 #elif defined(__aarch64__)
@@ -112,7 +112,7 @@ static uint64_t read_counter(void)
 #endif
 }
 
-/* Keeps a later reading of the counter after earlier loads. */
+/* Makes sure that a later reading of the counter happens after earlier loads. */
 static void finish_loads(void)
 {
 #if defined(__x86_64__)
@@ -160,7 +160,7 @@ static bool is_native(uint32_t host_machine)
     return host_machine == NATIVE_MACHINE;
 }
 
-/* Numbers of the channel are little-endian. Each half is one access. */
+/* Numbers in the channel are little-endian. Each 32-bit half is read by a single access. */
 static uint32_t get(const unsigned char *memory, unsigned offset)
 {
     return LE32(__atomic_load_n((const uint32_t *)(const void *)(memory + offset), __ATOMIC_ACQUIRE));
@@ -176,7 +176,7 @@ static void put(unsigned char *memory, unsigned offset, uint32_t value)
     __atomic_store_n((uint32_t *)(void *)(memory + offset), LE32(value), __ATOMIC_RELEASE);
 }
 
-/* Adds 1 to a number that only this code writes; returns the lower half of the old one. */
+/* Adds 1 to a number that only this code writes. Returns the lower half of the old value. */
 static uint32_t add_one(unsigned char *memory, unsigned offset)
 {
     uint32_t old = get(memory, offset);
@@ -254,7 +254,10 @@ enum qemu_hypertrace_result qemu_hypertrace_attach(struct qemu_hypertrace_channe
     return channel->rings != 0 ? QEMU_HYPERTRACE_OK : QEMU_HYPERTRACE_NO_RINGS;
 }
 
-/* An owner has both halves, but one of them is enough: a ring with an owner is taken with the lower half. */
+/*
+ * Makes the processor the owner of a ring, if the ring is free. A ring has an owner if either half
+ * of the owner word is not zero, so an atomic exchange of the lower half is sufficient.
+ */
 static bool take_ownership(unsigned char *control, uint32_t cpu)
 {
     uint32_t nobody = 0;
@@ -268,7 +271,10 @@ static bool take_ownership(unsigned char *control, uint32_t cpu)
     return true;
 }
 
-/* The lap of the next record, by the number of records so far: without a division of 64 bits, which takes a library. */
+/*
+ * Computes the lap of the next record from the number of records so far, without a 64-bit division,
+ * which would need a library on 32-bit machines.
+ */
 static void find_lap(struct qemu_hypertrace_ring *ring, uint64_t reserved)
 {
     const uint32_t records = ring->channel->records;
@@ -294,8 +300,8 @@ static void find_lap(struct qemu_hypertrace_ring *ring, uint64_t reserved)
 }
 
 /*
- * Writes what this machine's clock shows, for the number in the header: htrun
- * relates the clock to its own with it. The number is read before the clock.
+ * Answers the number in the header with a reading of this machine's clock, so that htrun can relate
+ * this clock to its own. The number is read before the clock.
  */
 static void answer(struct qemu_hypertrace_ring *ring)
 {

@@ -11,14 +11,14 @@
  *     qemu_hypertrace_emit(&ring, 0, args, 1);
  *
  * The channel is the memory (BAR 2) of a PCI device with vendor 1af4 and device
- * 1110. The caller finds the device, has it decode memory accesses and maps its
- * memory. Other devices of that kind have other magic numbers, which
- * qemu_hypertrace_attach() rejects. The library needs no C library, allocates
- * nothing, and has no state but what the caller passes.
+ * 1110. The caller must find the device, enable its memory accesses, and map its
+ * memory. qemu_hypertrace_attach() rejects other devices of this kind, because they
+ * have another magic number. The library needs no C library, allocates no memory, and
+ * has no state except the structures that the caller passes.
  *
- * A ring is for one context at a time: each processor (or thread) has its own,
- * and so have interrupt handlers, unless the code that they interrupt emits with
- * interrupts disabled.
+ * Only one context at a time may use a ring. So each processor (or thread) needs its own ring.
+ * Interrupt handlers also need their own rings, unless the code that they interrupt disables
+ * interrupts while it emits.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -35,9 +35,12 @@ extern "C" {
 
 enum qemu_hypertrace_result {
     QEMU_HYPERTRACE_OK = 0,
-    /* Not a channel, or of another version. */
+    /* The memory is not a channel, or is a channel of another version. */
     QEMU_HYPERTRACE_NO_CHANNEL = 1,
-    /* A channel without rings for this machine: htrun was started with --via store, or the machine is translated. */
+    /*
+     * The channel has no rings for this machine: htrun was started with --via store, or QEMU
+     * translates the machine's code.
+     */
     QEMU_HYPERTRACE_NO_RINGS = 2,
     /* The header contradicts itself. */
     QEMU_HYPERTRACE_BAD_HEADER = 3,
@@ -45,55 +48,55 @@ enum qemu_hypertrace_result {
     QEMU_HYPERTRACE_NO_FREE_RING = 4
 };
 
-/* A channel. Its fields are not for the caller, except that `num_args` and `rings` may be read. */
+/* A channel. The caller may read `num_args` and `rings`; the other fields are private. */
 struct qemu_hypertrace_channel {
     unsigned char *memory;
     uint32_t num_args;                  /* arguments of each event: 1 to 64 */
-    uint32_t max_clients;               /* valid indexes are below this */
-    uint64_t offset;                    /* of the first ring, in bytes */
+    uint32_t max_clients;               /* all valid indexes are less than this */
+    uint64_t offset;                    /* the offset of the first ring, in bytes */
     uint64_t stride;                    /* bytes from one ring to the next */
     uint32_t rings;                     /* number of rings */
-    uint32_t records;                   /* records of a ring */
+    uint32_t records;                   /* the number of records in a ring */
     uint32_t overflow;
     uint32_t clock;
 };
 
-/* A ring with an owner. Its fields are not for the caller. */
+/* A ring that the caller owns. Its fields are private. */
 struct qemu_hypertrace_ring {
     const struct qemu_hypertrace_channel *channel;
     unsigned char *memory;
-    uint32_t limit;                     /* the first number without room; may be outdated, then it is too low */
-    uint32_t base;                      /* the current lap's first number */
+    uint32_t limit;                     /* records below this number have room; an old value is too low */
+    uint32_t base;                      /* the number of the current lap's first record */
     uint32_t lap;
-    uint32_t answered;                  /* the header's number that was answered last */
+    uint32_t answered;                  /* the number from the header that was answered last */
 };
 
 /*
  * Prepare @channel.
  *
- * @memory: the device's memory; @size: bytes of it, as the BAR has them.
+ * @memory: the device's memory; @size: the size of the BAR in bytes.
  */
 enum qemu_hypertrace_result qemu_hypertrace_attach(struct qemu_hypertrace_channel *channel, void *memory,
                                                    uint64_t size);
 
 /*
- * Claim a free ring of @channel, which must stay where it is.
+ * Claim a free ring of @channel. The structure @channel must not move while the ring is used.
  *
- * @cpu: number of the processor, from 0; the trace has it as the event's cpu.
- * @name: name in the trace; at most 15 bytes are kept.
+ * @cpu: the number of the processor, from 0, which the trace contains as the event's cpu.
+ * @name: the name in the trace; at most 15 bytes are kept.
  */
 enum qemu_hypertrace_result qemu_hypertrace_claim(const struct qemu_hypertrace_channel *channel,
                                                   struct qemu_hypertrace_ring *ring, uint32_t cpu, const char *name);
 
 /*
- * Emit the event of @index with the first @count words of @args; further
- * arguments are 0, and words beyond the channel's number of arguments are left
- * out. If the ring is full, it waits, or the event is lost, as htrun's option
- * --overflow says. An @index out of range counts as 0.
+ * Emit the event of @index with the first @count words of @args. If the channel has more arguments,
+ * these are 0; if it has fewer, the remaining words are ignored. If the ring is full, the function
+ * waits, or the event is lost, depending on htrun's option --overflow. An @index out of range
+ * counts as 0.
  */
 void qemu_hypertrace_emit(struct qemu_hypertrace_ring *ring, uint32_t index, const uint64_t *args, uint32_t count);
 
-/* Free the ring: nothing may emit to it any more. */
+/* Free the ring. No code may emit to it afterwards. */
 void qemu_hypertrace_release(struct qemu_hypertrace_ring *ring);
 
 #ifdef __cplusplus

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * Send any number of bytes through the channel, split into the arguments of events.
+ * Sends a byte string (a blob) through the channel, as the arguments of several events.
  *
- * The words of a blob are a head, the time, and the bytes as they lie in
- * memory, padded with zeros to a whole number of events. The head is
+ * The words of a blob are a head, the time, and the bytes in memory order, padded with zeros to a
+ * whole number of events. The head is
  *
- *	63..32	magic; its bytes in memory are no text in any encoding
+ *	63..32	magic; its bytes are not valid text in any encoding
  *	31	the bytes are those of a big-endian machine
  *	30..24	the kind
  *	23..0	the number of bytes
@@ -22,7 +22,7 @@
 #define BLOB_BIG_ENDIAN	BIT_ULL(31)
 #define BLOB_MOST_BYTES	0xffffffUL
 
-/* Fills the slot of an index and emits its event each time it is full. */
+/* Fills the slot of an index with words, and emits an event whenever the slot is full. */
 struct writer {
 	u64 voffset;
 	u64 *slot;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * The hypertrace channel of a virtual machine: for kernel code, by the
- * functions of <linux/qemu-hypertrace.h>, and for programs, as /dev/hypertrace.
+ * The hypertrace channel of a virtual machine. Kernel code uses the functions of
+ * <linux/qemu-hypertrace.h>; programs open /dev/hypertrace.
  *
- * The channel is the memory of a PCI device (QEMU's ivshmem-plain) that is also
- * used for other purposes; only the magic identifies it.
+ * The channel is the memory of a PCI device (QEMU's ivshmem-plain). Such devices also have other
+ * uses, so the channel is identified by its magic number.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -35,9 +35,9 @@
 #define HYPERTRACE_HELLO	8
 #define HYPERTRACE_HELLO_VALUE	0x01020304
 
-#define HYPERTRACE_EXCHANGE	0x74	/* in the header: a number for which the host wants to know the clock */
+#define HYPERTRACE_EXCHANGE	0x74	/* in the header: a number that must be answered with a reading of the clock */
 
-/* The contexts of a processor; each has an index of its own. */
+/* The contexts of a processor. Each context has its own index. */
 enum hypertrace_context {
 	HYPERTRACE_TASK,
 	HYPERTRACE_SOFTIRQ,
@@ -61,22 +61,25 @@ struct hypertrace_header {
 };
 
 /*
- * The one channel of the machine. It stays mapped from the first device's probe
- * until the module is unloaded, so that no pointer into it ever dangles;
- * @num_args and @max_clients are 0 while there is no device.
+ * The only channel of the machine. It stays mapped from the first device's probe until the module
+ * is unloaded, so that pointers into it never dangle. @num_args and @max_clients are 0 while there
+ * is no device.
  */
 static struct {
 	void *memory;
 	void *data;
 	phys_addr_t address;
-	unsigned long size;	/* bytes that programs may map, rings included */
+	unsigned long size;	/* the number of bytes that programs may map, including rings */
 	size_t slot_stride;
-	/* 32 bits each, which every processor loads and stores in one access; check_header() rejects greater values. */
+	/*
+	 * These have 32 bits, so that every processor accesses them atomically. check_header()
+	 * rejects greater values.
+	 */
 	u32 num_args;
 	u32 max_clients;
 } channel;
 
-static DEFINE_MUTEX(channel_lock);	/* probe and remove */
+static DEFINE_MUTEX(channel_lock);	/* serializes probe and remove */
 
 static u64 nowhere[HYPERTRACE_MAX_ARGS];
 static u32 no_control;
@@ -139,7 +142,7 @@ void qemu_hypertrace_emit(const u64 *args, unsigned int count)
 }
 EXPORT_SYMBOL_GPL(qemu_hypertrace_emit);
 
-/* Takes the indexes after those of qemu_hypertrace_emit(); the host accepts any index. */
+/* Returns the indexes after those of qemu_hypertrace_emit(). The host accepts blobs with any index. */
 int hypertrace_blob_indexes(u64 *first, u64 count)
 {
 	u64 max_clients = qemu_hypertrace_max_clients();
@@ -157,7 +160,7 @@ static ssize_t hypertrace_read(struct file *file, char __user *buffer, size_t co
 				       sizeof(struct hypertrace_header));
 }
 
-/* Programs learn the size from the end. */
+/* Programs find out the size of the channel by a seek to its end. */
 static loff_t hypertrace_llseek(struct file *file, loff_t offset, int whence)
 {
 	return fixed_size_llseek(file, offset, whence, channel.size);
@@ -245,7 +248,7 @@ static struct hypertrace_ring_channel describe(struct pci_dev *pdev, const void 
 	};
 }
 
-/* From here on events are emitted. */
+/* Makes the channel available: events are emitted from now on. */
 static void start_channel(struct pci_dev *pdev, void *memory)
 {
 	const struct hypertrace_header *header = memory;
@@ -369,7 +372,10 @@ static struct pci_driver hypertrace_driver = {
 	.id_table = hypertrace_ids,
 	.probe = hypertrace_probe,
 	.remove = hypertrace_remove,
-	/* A user of the channel keeps the module loaded, but this would not keep the device bound to it. */
+	/*
+	 * Disable unbinding by sysfs. Users of the channel keep the module loaded, but they could
+	 * not prevent unbinding.
+	 */
 	.driver.suppress_bind_attrs = true,
 };
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * The formats of the kernel's events, from tracefs, the only complete source:
- * the formats of system calls and of probes are created at run time.
+ * Reads the formats of the kernel's events from tracefs. This is the only complete source, since
+ * the formats of system calls and probes are created at run time.
  *
- * The module mounts tracefs privately, so it works wherever the machine has
- * mounted tracefs, and also if it has not.
+ * The module mounts tracefs privately, so it does not matter whether and where the machine has
+ * mounted tracefs.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -45,7 +45,7 @@ static ssize_t read_some(struct file *file, loff_t *position, char *buffer, size
 	return count;
 }
 
-/* kernel_read() refuses files that implement read() only, such as these. */
+/* Calls read() directly, because kernel_read() rejects files that implement only read(), as the files of tracefs do. */
 static char *read_sequence(struct file *file)
 {
 	size_t room = FIRST_ROOM;
@@ -95,7 +95,7 @@ static char *read_file(struct vfsmount *mount, const char *name)
 	return text;
 }
 
-/* @event: SYSTEM:NAME. An event that has just been removed is no error. */
+/* Passes the format of @event (SYSTEM:NAME) to @take. It is no error if the event has just been removed. */
 static int take_format(struct vfsmount *mount, char *event, hypertrace_take take, void *context)
 {
 	char *name = strchr(event, ':');

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * The kernel's own trace through the channel: every event, function and marker
- * that ftrace records is also sent to the host, as a blob. The format of each
- * event and the name of each function are sent once.
+ * Sends the kernel's own trace through the channel: each event, function and marker that ftrace
+ * records is also sent to the host, as a blob. The format of each event and the name of each
+ * function are sent once.
  *
  * What ftrace records is selected in tracefs as usual. Nothing in this module can
  * be traced itself (see the Makefile), so sending an entry does not create
@@ -28,7 +28,7 @@
 
 #include "internal.h"
 
-#define MOST_TYPES	BIT(16)		/* number of values of struct trace_entry's type */
+#define MOST_TYPES	BIT(16)		/* the number of possible values of `type` in struct trace_entry */
 #define FUNCTION_TYPE	1		/* TRACE_FN of kernel/trace/trace.h */
 #define PRINT_TYPE	5		/* TRACE_PRINT */
 #define SYMBOL_BITS	16
@@ -39,7 +39,7 @@
 struct code_entry {
 	struct trace_entry entry;
 	unsigned long ip;
-	unsigned long parent_ip;	/* not in entries of PRINT_TYPE */
+	unsigned long parent_ip;	/* entries of PRINT_TYPE lack this field */
 };
 
 struct hypertrace_symbol {
@@ -55,22 +55,22 @@ static bool wanted;
 static bool ready;
 static bool exporting;
 
-static DEFINE_MUTEX(sending);	/* guards the index below and the record of what has been sent */
+static DEFINE_MUTEX(sending);	/* guards the indexes below, @types_sent and @symbols_sent */
 static u64 sending_index;
 static u64 first_entry_index;
 
-/* Types of entries that were exported, and those whose format was sent or does not exist. */
+/* The types of entries that were exported, and the types whose format was sent or does not exist. */
 static DECLARE_BITMAP(types_seen, MOST_TYPES);
 static DECLARE_BITMAP(types_sent, MOST_TYPES);
 
-/* Hash table of functions' addresses. If a function finds no free slot, its name is not sent. */
+/* A hash table of addresses of functions. If there is no free slot for a function, its name is not sent. */
 static unsigned long *symbols;
 static DECLARE_BITMAP(symbols_sent, SYMBOL_SLOTS);
 
 static void send_new(struct work_struct *work);
 static void start_sending(struct irq_work *work);
 static DECLARE_WORK(send_work, send_new);
-/* Entries come from contexts in which no work can be queued: the scheduler, or an NMI. */
+/* Entries may be recorded in contexts that cannot queue work, such as the scheduler or an NMI. */
 static DEFINE_IRQ_WORK(send_soon, start_sending);
 
 static void start_sending(struct irq_work *work)
@@ -111,7 +111,11 @@ static void send_formats_from(const char *list, bool only_seen)
 			     error);
 }
 
-/* Sends the formats of the events seen: first those enabled globally, then, if one is missing (an instance's), all. */
+/*
+ * Sends the formats of all events that were exported. First the events that are enabled globally
+ * are searched. If an event is missing, because it is enabled only in an instance, all events are
+ * searched.
+ */
 static void send_formats(void)
 {
 	if (bitmap_subset(types_seen, types_sent, MOST_TYPES))
@@ -188,8 +192,8 @@ static void want_meaning(const struct trace_entry *entry)
 }
 
 /*
- * Interrupts are disabled, so that one processor's entries are sent in the
- * order of their times. An NMI may still come; it has an index of its own.
+ * Called with interrupts disabled, so that the entries of a processor are sent in the order of
+ * their times. An NMI may interrupt this function, but NMIs have a separate index.
  */
 static void export_entry(struct trace_export *export, const void *entry, unsigned int size)
 {
@@ -209,7 +213,7 @@ static struct trace_export hypertrace_export = {
 	.flags = TRACE_EXPORT_EVENT | TRACE_EXPORT_FUNCTION | TRACE_EXPORT_MARKER,
 };
 
-/* Makes the module send formats and names again, because a host that has connected since then lacks them. */
+/* Makes the module send all formats and names again, for a host that has connected after they were sent. */
 static void forget_sent(void)
 {
 	bitmap_zero(types_seen, MOST_TYPES);
@@ -244,7 +248,7 @@ static int start_export(void)
 static void stop_export(void)
 {
 	unregister_ftrace_export(&hypertrace_export);
-	/* Functions are also traced where RCU is not watching. */
+	/* Functions may also be traced while RCU does not watch the processor. */
 #ifdef CONFIG_TASKS_RUDE_RCU
 	synchronize_rcu_tasks_rude();
 #endif

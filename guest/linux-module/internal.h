@@ -5,20 +5,20 @@
 
 #include <linux/types.h>
 
-/* The content of a blob; the host knows these numbers. */
+/* The kinds of blobs. The host knows these numbers. */
 enum hypertrace_blob_kind {
-	/* The format of an event of the kernel: its system, a line end, and tracefs's text. */
+	/* The format of a kernel event: the name of its system, a line end, and the text from tracefs. */
 	HYPERTRACE_FORMAT = 1,
 	/* struct hypertrace_symbol, up to the end of the name. */
 	HYPERTRACE_SYMBOL = 2,
-	/* An entry of the kernel's trace, as ftrace has it. */
+	/* An entry of the kernel's trace, in the binary form of ftrace. */
 	HYPERTRACE_ENTRY = 3,
 };
 
 /**
- * hypertrace_blob_indexes() - indexes that are for blobs only
- * @first: set to the first of them
- * @count: how many are needed
+ * hypertrace_blob_indexes() - reserve indexes that are used only for blobs
+ * @first: set to the first of these indexes
+ * @count: the number of indexes that are needed
  *
  * Return: 0, -ENODEV without a channel, or -ENOSPC if it has too few indexes.
  */
@@ -26,24 +26,23 @@ int hypertrace_blob_indexes(u64 *first, u64 count);
 
 /**
  * hypertrace_blob() - send bytes through as many events as they need
- * @voffset: an index that nobody else uses before this returns
- * @kind: the kind of their content
- * @time: reading of the machine's monotonic clock, in ns
+ * @voffset: an index that no other code uses during the call
+ * @kind: the kind of the blob
+ * @time: a reading of the machine's monotonic clock, in ns
  * @data: the bytes
  * @size: number of bytes; at most 16 MiB - 1 of them are sent
  */
 void hypertrace_blob(u64 voffset, enum hypertrace_blob_kind kind, u64 time, const void *data,
 		     size_t size);
 
-/* Takes the text of one file; an error ends the reading. */
+/* A function that is called with the text of each file. If it returns an error, no more files are read. */
 typedef int (*hypertrace_take)(const char *system, const char *text, void *context);
 
 /**
  * hypertrace_formats() - read the formats of events from tracefs
- * @list: a file of tracefs that names them, as set_event does, or one event
- *	as SYSTEM:NAME
+ * @list: a file of tracefs that lists events, such as set_event, or one event as SYSTEM:NAME
  * @take: called with each format
- * @context: for @take
+ * @context: passed to @take
  *
  * Return: 0, the error that @take returned, or the error with which reading tracefs failed.
  */

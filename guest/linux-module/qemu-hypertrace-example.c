@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * Kernel code that emits events: when it is loaded, on every processor, and in a timer's interrupt. The first argument
- * says which of these it is, the others are counts.
+ * An example of kernel code that emits events: when it is loaded, on every processor, and in the
+ * interrupt of a timer. The first argument says which of these has emitted the event; the other
+ * arguments are counts.
  */
 
 #include <linux/completion.h>
@@ -57,7 +58,7 @@ static int __init example_init(void)
 		pr_err("this machine has no hypertrace device\n");
 		return -ENODEV;
 	}
-	/* An event of an index that the module chooses takes two steps. */
+	/* If the module chooses the index itself, it needs two steps to emit an event. */
 	data = qemu_hypertrace_data(0);
 	data[0] = LOADED;
 	qemu_hypertrace(0);

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * Emitting by rings: each processor writes the records of its events to a ring
- * of its own, so that nothing outside the machine has to catch a store.
+ * Writes events to rings. Each processor writes the records of its events to its own ring, so that
+ * nothing outside the machine has to catch a store.
  *
- * Interrupts and NMIs may emit at any moment, between any two instructions.
- * Their events and the interrupted one stay separate because one instruction
- * takes the number of a record. The interrupted event learns from the ring's
- * `reserved` that others came in between, and then takes the slow path, which
- * uses nothing that was read before.
+ * Interrupts and NMIs may emit events between any two instructions of this code. Each event has its
+ * own record, because a single instruction reserves the number of a record (`reserved` of the
+ * ring). After an interrupt has emitted, the interrupted event finds that `reserved` has changed.
+ * It then takes the slow path, which reads all values again.
  *
  * docs/formats.md describes the ring; guest/user/emit.c does the same for
- * programs. Numbers of records are 64 bits; here their lower half is enough.
+ * programs. Numbers of records have 64 bits, but this code needs only the lower half.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -48,13 +47,16 @@
 #define MAX_RECORDS		(1U << 28)
 #define MAX_STRIDE		(1ULL << 40)
 
-/* With `drop`, records kept free for contexts that interrupt one another between the check and taking the number. */
+/*
+ * With --overflow drop, the number of records that are kept free for contexts that interrupt each
+ * other between the check for room and the reservation of a number.
+ */
 #define DROP_MARGIN		64
 
-/* A bit of a ring's flags: the clock is this machine's, which the host does not know. */
+/* A bit of a ring's flags: time stamps are from this machine's clock, which the host does not know. */
 #define IN_MACHINE		2
 
-/* Upper half of a ring's `owner`: no process has this number. The lower half is the processor's number plus 1. */
+/* The upper half of a ring's `owner`, which is no valid process id. The lower half is the processor's number plus 1. */
 #define KERNEL_OWNER		0xffffffffU
 
 enum hypertrace_ring_mode {
@@ -80,7 +82,7 @@ enum hypertrace_clock {
 	CLOCK_CNTVCT = 2,
 };
 
-/* A number of 64 bits in the channel, the lower half first. */
+/* A 64-bit number in the channel. The lower half comes first. */
 union hypertrace_number {
 	u64 all;
 	u32 halves[2];
@@ -97,14 +99,14 @@ struct hypertrace_control_block {
 	union hypertrace_number dropped;
 	__le32 bell;
 	u8 unused_2[4];
-	u32 answered;		/* as it is in the header */
+	u32 answered;		/* in the byte order of the header */
 	u8 unused_3[4];
 	union hypertrace_number answer;
 	u8 unused_4[24];
 	union hypertrace_number released;
 };
 
-/* A record without its arguments, in the machine's byte order. */
+/* The part of a record before its arguments, in the machine's byte order. */
 struct hypertrace_record {
 	u64 timestamp;
 	union {
@@ -117,22 +119,22 @@ struct hypertrace_record {
 	u64 args[];
 };
 
-/* A processor's ring. */
+/* The state of a processor that writes to its ring. */
 struct hypertrace_producer {
 	struct hypertrace_control_block *control;
 	void *records;
-	u32 limit;		/* the first number without room; may be outdated, then it is too low */
-	atomic64_t lap;		/* lower half: base, the lap's first number; upper half: the lap */
-	u32 answered;		/* the number of the header that was answered last, as it is in the header */
-	u32 answering;		/* 1: an answer is being written, perhaps by code that is interrupted */
+	u32 limit;		/* records below this number have room; an old value is too low */
+	atomic64_t lap;		/* lower half: the number of the lap's first record; upper half: the lap */
+	u32 answered;		/* the number that was answered last, in the byte order of the header */
+	u32 answering;		/* 1 while an answer is being written, perhaps by interrupted code */
 };
 
 static DEFINE_PER_CPU(struct hypertrace_producer, producers);
 
-/* The properties of all rings; constant while they are in use. */
+/* The properties that all rings share; they are constant while rings are in use. */
 static struct {
 	struct hypertrace_ring_channel channel;
-	u32 count;		/* records of a ring */
+	u32 count;		/* the number of records in a ring */
 	u32 overflow;
 	u32 clock;
 } rings;
@@ -151,8 +153,8 @@ static __always_inline u32 low_half(const union hypertrace_number *number)
 }
 
 /*
- * Add 1, in one instruction as far as this processor's interrupts are concerned; returns the lower half of the old
- * value.
+ * Adds 1, atomically with respect to interrupts of this processor. Returns the lower half of the
+ * old value.
  */
 static __always_inline u32 add_one(union hypertrace_number *number)
 {
@@ -205,7 +207,7 @@ static u64 read_clock(void)
 	return time;
 }
 
-/* Keeps a later reading of the counter after earlier loads. */
+/* Makes sure that a later reading of the counter happens after earlier loads. */
 static void finish_loads(void)
 {
 #ifdef CONFIG_X86
@@ -230,7 +232,10 @@ static u64 pack_lap(u32 base, u32 lap)
 	return (u64)lap << 32 | base;
 }
 
-/* The position and the lap of record @number, even if interrupts have changed the producer since it was taken. */
+/*
+ * The position and the lap of record @number, even if interrupts have changed the producer since
+ * the number was reserved.
+ */
 static u32 find_place(struct hypertrace_producer *producer, u32 number, u32 *lap)
 {
 	u64 both = atomic64_read(&producer->lap);
@@ -255,13 +260,13 @@ static bool has_room(struct hypertrace_producer *producer, u32 number)
 {
 	u32 released = low_half(&producer->control->released);
 
-	/* The reader must have read the position before it is overwritten. */
+	/* The reader must have read the old record before its position is overwritten. */
 	virt_mb();
 	WRITE_ONCE(producer->limit, released + rings.count);
 	return distance(number, released + rings.count) < 0;
 }
 
-/* Waits until the reader has released the old content of record @number's position. Nothing here may sleep. */
+/* Waits until the reader has released the old record at the position of record @number. Must not sleep. */
 static void wait_for_room(struct hypertrace_producer *producer, u32 number)
 {
 	while (!has_room(producer, number)) {
@@ -270,7 +275,10 @@ static void wait_for_room(struct hypertrace_producer *producer, u32 number)
 	}
 }
 
-/* Whether record @number, whose event was interrupted, came too late: the reader or the ring has passed it. */
+/*
+ * Whether record @number can no longer be written: its event was interrupted, and meanwhile the
+ * reader has skipped the record, or newer records use its position.
+ */
 static bool is_passed_over(const struct hypertrace_producer *producer, u32 number)
 {
 	if (rings.overflow == RING_OVERWRITE)
@@ -278,7 +286,7 @@ static bool is_passed_over(const struct hypertrace_producer *producer, u32 numbe
 	return distance(low_half(&producer->control->released), number) > 0;
 }
 
-/* Returns @time, or the time of the next record if that is earlier: it is of an interrupt that came in between. */
+/* Returns @time, or the time of the next record if that is earlier. The next record is an event of an interrupt. */
 static u64 time_before_next(struct hypertrace_producer *producer, u32 number, u64 time)
 {
 	u32 lap;
@@ -308,7 +316,10 @@ static void write_record(struct hypertrace_record *record, u64 time, u32 lap, u3
 #endif
 }
 
-/* Emits an event whose record number @number is taken: at the end of a lap or of the known room, or if interrupted. */
+/*
+ * Emits an event for which record @number is reserved. Called if the record begins a new lap, if it
+ * is not known to have room, or if an interrupt has emitted meanwhile.
+ */
 static noinline void record_slowly(struct hypertrace_producer *producer, u32 number, u32 index)
 {
 	u32 position;
@@ -336,9 +347,9 @@ static noinline void record_slowly(struct hypertrace_producer *producer, u32 num
 }
 
 /*
- * Writes what this machine's clock shows, for the number in the header. The
- * number is read before the clock, and the host reads its own clock after the
- * answer. A context that interrupts this leaves the number to it.
+ * Answers the number in the header with a reading of this machine's clock. The number is read
+ * before the clock, and the host reads its own clock after it has found the answer. A context that
+ * interrupts this function does not answer the number.
  */
 static noinline void answer(struct hypertrace_producer *producer)
 {
@@ -409,7 +420,8 @@ void qemu_hypertrace_by_ring_(u64 voffset)
 EXPORT_SYMBOL_GPL(qemu_hypertrace_by_ring_);
 
 /*
- * Whether the processor runs this kernel itself, on a host of that ELF machine: its counter is then the records' clock.
+ * Whether the processor of a host with this ELF machine number runs this kernel directly. Then time
+ * stamps come from the processor's counter.
  */
 static bool is_native(u32 host_machine)
 {
@@ -463,7 +475,10 @@ u64 hypertrace_rings_size(const struct hypertrace_ring_header *header,
 	return le64_to_cpu(header->offset) + visible_rings(header, channel) * le64_to_cpu(header->stride);
 }
 
-/* A value that is not zero belongs to an owner, even if only one half is set. */
+/*
+ * Makes the processor the owner of a ring, if the ring is free. A ring has an owner if either half
+ * of the owner word is not zero.
+ */
 static bool take_ownership(struct hypertrace_control_block *control, unsigned int cpu)
 {
 	u32 tid = (__force u32)cpu_to_le32(cpu + 1);
@@ -509,7 +524,10 @@ static void fill_in(struct hypertrace_producer *producer, struct hypertrace_cont
 	WRITE_ONCE(control->state, cpu_to_le32(RING_USED));
 }
 
-/* Claims the next free ring from *@ring on and sets *@ring to the one after it. NULL: none is free, or no memory. */
+/*
+ * Claims the first free ring from *@ring on, and sets *@ring to the next ring. Returns NULL if no
+ * ring is free, or if there is no memory.
+ */
 static struct hypertrace_control_block *claim(const struct hypertrace_ring_header *header, u32 *ring, unsigned int cpu)
 {
 	u64 stride = le64_to_cpu(header->stride);
@@ -587,7 +605,7 @@ void hypertrace_rings_stop(void)
 	if (!static_key_enabled(&qemu_hypertrace_rings_))
 		return;
 	static_branch_disable(&qemu_hypertrace_rings_);
-	/* Events are written with preemption disabled: after this call, none is being written. */
+	/* Wait until no event is being written. Events are written with preemption disabled. */
 	synchronize_rcu();
 	give_back();
 }

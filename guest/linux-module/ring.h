@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
-/* The channel's rings: their description in the header, and a processor's use of one. */
+/* The channel's rings: their description in the header, and the functions that processors use to write to them. */
 #ifndef QEMU_HYPERTRACE_RING_H
 #define QEMU_HYPERTRACE_RING_H
 
@@ -20,28 +20,28 @@ struct hypertrace_ring_header {
 
 /* The facts about the channel that a processor needs to write records. */
 struct hypertrace_ring_channel {
-	phys_addr_t address;	/* of the channel's start */
+	phys_addr_t address;	/* the physical address of the channel's start */
 	u64 bar_size;
-	u64 total_size;		/* bytes before the rings */
+	u64 total_size;		/* the number of bytes before the rings */
 	const void *data;
-	const u32 *exchange;	/* the number in the header that is answered with this machine's clock */
+	const u32 *exchange;	/* the number in the header that must be answered with a reading of the clock */
 	u32 slot_stride;
 	u32 max_clients;
 	u32 num_args;
 };
 
 /**
- * hypertrace_rings_size() - bytes of the channel that programs may map
+ * hypertrace_rings_size() - get the number of bytes of the channel that programs may map
  * @header: the rings' part of the header
  * @channel: the channel
  *
- * Return: the size with the rings; without them if their description is not sane.
+ * Return: the size including the rings; without the rings if their description is invalid.
  */
 u64 hypertrace_rings_size(const struct hypertrace_ring_header *header,
 			  const struct hypertrace_ring_channel *channel);
 
 /**
- * hypertrace_rings_start() - give each possible processor a ring, if they are for this machine
+ * hypertrace_rings_start() - give each possible processor a ring, if this machine may use the rings
  * @header: the rings' part of the header
  * @channel: the channel
  *
@@ -50,7 +50,7 @@ u64 hypertrace_rings_size(const struct hypertrace_ring_header *header,
 bool hypertrace_rings_start(const struct hypertrace_ring_header *header,
 			    const struct hypertrace_ring_channel *channel);
 
-/* Free the rings; events are stores again. */
+/* Free the rings. Events are emitted by stores again. */
 void hypertrace_rings_stop(void);
 
 #endif /* QEMU_HYPERTRACE_RING_H */

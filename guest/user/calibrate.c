@@ -1,13 +1,12 @@
 /*
- * Pairs of events that measure the cost of an event.
+ * Emits pairs of events, with which htrun measures the cost of an event.
  *
- * The cost depends on the code around the event. A pair with nothing between
- * its two events shows the full cost. After work that keeps the processor
- * waiting, part of the event is executed while that work still goes on; how
- * much depends on the work and on the processor. So there are pairs with
- * nothing between, and for each of some kinds of work pairs with some of it and
- * pairs with twice as much: twice the duration of the former, less that of the
- * latter, is the cost after such work.
+ * The cost depends on the code around the event. A pair with no work between its two events shows
+ * the full cost. If an event follows work that keeps the processor waiting, the processor executes
+ * a part of the event while it still waits. The size of this part depends on the work and on the
+ * processor. So there are pairs without work, and, for each of several kinds of work, pairs with
+ * some work and pairs with twice as much work. Twice the duration with some work, minus the
+ * duration with twice the work, is the cost of an event after this work.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -21,13 +20,13 @@
 /* More pairs do not improve the result. */
 #define MOST_PAIRS UINT64_C(1000000)
 
-/* The maximum of rounds in a pause: a power of two. */
+/* The maximum number of rounds in a pause: a power of two. */
 #define LONGEST_PAUSE 128
 
 /*
- * If one step of the clock is longer than an event, all pairs of a steady loop
- * could have the same number of steps between them. Pauses of different lengths
- * keep the loop from running in step with the clock.
+ * Waits for a random number of rounds before a pair. If one step of the clock takes longer than an
+ * event, a loop without pauses could run in step with the clock, so that all pairs would show the
+ * same number of steps.
  */
 static uint32_t pause_before_pair(uint32_t state)
 {
@@ -43,11 +42,11 @@ static uint32_t pause_before_pair(uint32_t state)
     return state;
 }
 
-/* One step of a chain: a multiplication, which takes three cycles on x86-64. */
+/* One step of a chain of multiplications, each of which takes three cycles on x86-64. */
 #define STEP_(word) do { (word) *= (word); __asm__ __volatile__("" : "+r" (word)); } while (0)
 #define STEPS_4_(word) do { STEP_(word); STEP_(word); STEP_(word); STEP_(word); } while (0)
 #define STEPS_16_(word) do { STEPS_4_(word); STEPS_4_(word); STEPS_4_(word); STEPS_4_(word); } while (0)
-/* There is no loop, because a mispredicted end of a loop costs more than an event. */
+/* The chain is unrolled, because a mispredicted end of a loop would cost more than an event. */
 #define CHAIN_(word) do { STEPS_16_(word); STEPS_16_(word); } while (0)
 
 /* The same work as CHAIN_, in a loop. */
@@ -81,7 +80,10 @@ static inline unsigned long divide(unsigned long word, unsigned turns)
     } while (0)
 #define BRANCHES_8_(word, bits) do { BRANCHES_4_(word, bits); BRANCHES_4_(word, (bits) >> 4); } while (0)
 
-/* Cache lines, more than the first-level cache holds; the address of each read depends on the value read before. */
+/*
+ * The number of cache lines that the reads use: more than the first-level cache holds. The address
+ * of each read depends on the value of the previous read.
+ */
 #define LINES 1024
 #define LINE_WORDS 16
 
@@ -97,7 +99,7 @@ static inline uint32_t follow_lines(uint32_t line, unsigned turns)
 
 static void write_lines(void)
 {
-    /* Pages that were never written may all be the same page of zeros. */
+    /* Write to all pages, because pages that were never written may share one page of zeros. */
     for (size_t i = 0; i < LINES; i++) {
         lines[i * LINE_WORDS] = 0;
     }
@@ -106,7 +108,7 @@ static void write_lines(void)
 struct progress {
     volatile uint64_t *data;
     uint64_t voffset;
-    uint32_t state;             /* state of the random numbers */
+    uint32_t state;             /* the state of the random number generator */
     uint32_t line;
     unsigned long word;
 };
@@ -131,8 +133,9 @@ static void calibrate_chain(struct progress *at)
 }
 
 /*
- * The other kinds share their call sites, because the first event of each site traps. Many pairs of one kind follow
- * each other, so that the processor predicts the switch.
+ * The kinds of work that are not inlined share their call sites, because the first event of each
+ * site traps. This number of pairs of one kind are emitted in a row, so that the processor predicts
+ * the switch between the kinds.
  */
 #define ROW 10
 

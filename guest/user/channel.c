@@ -23,7 +23,10 @@
 #define REGION_ALIGNMENT UINT64_C(0x10000)
 #define SLOT_ALIGNMENT 64
 
-/* Rings: the greatest valid `ring_mode` and `ring_overflow`, and limits within which no sum overflows. */
+/*
+ * Limits for the fields that describe rings: the greatest valid `ring_mode` and `ring_overflow`,
+ * and values for which no sum overflows.
+ */
 #define MAX_RING_MODE 2
 #define MAX_OVERFLOW 2
 #define MAX_RINGS (UINT32_C(1) << 20)
@@ -139,7 +142,7 @@ static uint64_t visible_size(int fd, const struct stat *file)
     return end > 0 ? (uint64_t)end : 0;
 }
 
-/* The number of rings that lie in the first @visible bytes of the channel's file. */
+/* The number of rings that lie completely in the first @visible bytes of the channel's file. */
 static uint32_t count_visible_rings(const struct hypertrace_ring_fields *rings, uint64_t visible)
 {
     uint64_t count = visible > rings->offset ? (visible - rings->offset) / rings->stride : 0;
@@ -283,9 +286,9 @@ static char *absolute_path(const char *path)
 }
 
 /*
- * A mapping keeps the open file description it was made from, and every child
- * of fork() inherits it, so locks on that description would outlive their
- * process. The descriptor that is kept therefore has a description of its own.
+ * Maps the channel, and opens its file again for the locks. A mapping keeps the open file
+ * description with which it was made, and every child of fork() inherits the mapping, so locks on
+ * this file description would outlive the process. So the locks use another open file description.
  */
 static int load_and_reopen(struct hypertrace_channel *channel)
 {
@@ -353,7 +356,10 @@ int hypertrace_channel_close(struct hypertrace_channel *channel)
     return error;
 }
 
-/* Whether @fd is the channel: the program may have closed ours and opened another file in its place. */
+/*
+ * Whether @fd is still a descriptor of the channel: the program may have closed it, and opened
+ * another file with the same number.
+ */
 bool hypertrace_channel_is_fd(const struct hypertrace_channel *channel, int fd)
 {
     struct stat file;
@@ -374,10 +380,10 @@ static int open_channel_file(const struct hypertrace_channel *channel, const cha
 }
 
 /*
- * Replace the descriptor by one with an open file description of its own,
- * opened through /proc if the path is gone. In a child of fork(), of which the
- * kernel has no entries in /proc yet, that takes much longer. Used in that
- * child: allocates nothing.
+ * Opens the channel's file again, so that its descriptor does not share an open file description
+ * with the parent process. If the path is gone, this function uses /proc/self/fd, which takes much
+ * longer in a new process, because the kernel must first create its entries in /proc. It is called
+ * in a child of fork(), so it allocates no memory.
  */
 int hypertrace_channel_reopen_fd(struct hypertrace_channel *channel)
 {

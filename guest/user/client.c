@@ -1,10 +1,10 @@
 /*
  * Indexes for threads.
  *
- * Between processes, an index is held by an open-file-description lock on that
- * byte of the channel's file: the kernel releases it when the process exits, however it does so.
- * All threads of a process share one such description, whose locks don't
- * exclude each other, so a bitmap keeps them apart.
+ * A process holds an index by an open-file-description lock on the byte of the channel's file whose
+ * offset is the index. The kernel releases the lock when the process exits for any reason. All
+ * threads of a process share one open file description, and locks of the same description don't
+ * exclude each other, so a bitmap shows which indexes the threads of this process have.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -26,8 +26,8 @@
 
 /*
  * The generation of an index: it identifies one opening of a channel and the
- * process that opened the channel or inherited it. 0 stands for no channel. An
- * index of another generation is void.
+ * process that opened the channel or inherited it. 0 stands for no channel. An index of another
+ * generation is invalid.
  */
 static unsigned generation;
 static unsigned last_generation;
@@ -35,7 +35,7 @@ static unsigned last_generation;
 static struct hypertrace_channel *client_channel;       /* NULL: none is open */
 static unsigned char *taken;                    /* bit N: a thread of this process has index N */
 static size_t taken_size;
-static uint64_t taken_count;                    /* of the bits that are set */
+static uint64_t taken_count;                    /* the number of bits that are set */
 
 static __thread struct {
     uint64_t index;
@@ -88,8 +88,8 @@ static int lock_byte(int command, short type, uint64_t index, uint64_t *start)
 }
 
 /*
- * The highest free index. A process's neighbouring locks are one lock to the
- * kernel, so the search takes as many steps as there are processes.
+ * Claims the highest free index. To the kernel, adjacent locks of a process are a single lock, so
+ * the search takes about one step for each process.
  */
 static int claim_index(uint64_t *claimed)
 {
@@ -145,7 +145,7 @@ static void create_client_key(void)
     key_error = pthread_key_create(&client_key, release_client);
 }
 
-/* Fill in `mine`. */
+/* Claims an index for the calling thread, and stores it in `mine`. */
 static int claim_mine(void)
 {
     uint64_t index = 0;
@@ -215,9 +215,10 @@ void hypertrace_clients_stop(void)
 }
 
 /*
- * Called in the child of fork(): the parent keeps its indexes. If the child shared the file description, it could take
- * them, and would hold them after the parent's exit. If opening a description fails now, qemu_hypertrace_client() tries
- * again.
+ * Called in the child of fork(), whose parent keeps its indexes. If the child used the parent's
+ * open file description, it could claim the same indexes, and would hold the parent's locks after
+ * the parent's exit. So the child opens the file again. If this fails, qemu_hypertrace_client()
+ * tries again.
  */
 void hypertrace_clients_forked(void)
 {

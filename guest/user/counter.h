@@ -1,5 +1,5 @@
 /*
- * The counter that a native program reads, and the test whether a program is native.
+ * Reads the processor's counter in native programs, and finds out whether a program is native.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -16,7 +16,7 @@
 #include <cpuid.h>
 #endif
 
-/* Clocks of records, as the flags of a ring name them. */
+/* The clocks of time stamps, with their numbers in the flags of a ring. */
 enum hypertrace_clock {
     HYPERTRACE_CLOCK_TSC = 0,
     HYPERTRACE_CLOCK_MONOTONIC_RAW = 1,         /* ns */
@@ -51,7 +51,7 @@ enum hypertrace_clock {
 #define HYPERTRACE_COUNTER HYPERTRACE_CLOCK_MONOTONIC_RAW
 #endif
 
-/* CLOCK_MONOTONIC_RAW in ns. May be used in a signal handler. */
+/* CLOCK_MONOTONIC_RAW in ns. May be called in a signal handler. */
 static inline uint64_t hypertrace_read_clock(void)
 {
     struct timespec now;
@@ -87,7 +87,7 @@ static inline uint64_t hypertrace_read_counter(void)
 #elif defined(__s390x__)
     uint64_t count;
 
-    /* stckf, which assemblers know only when they assemble for z9 or later. */
+    /* The instruction stckf as bytes, since assemblers accept its name only if they assemble for z9 or later. */
     __asm__ __volatile__(".insn s,0xb27c0000,%0" : "=Q" (count) : : "memory", "cc");
     return count;
 #else
@@ -95,7 +95,7 @@ static inline uint64_t hypertrace_read_counter(void)
 #endif
 }
 
-/* Keeps later readings of the counter after earlier loads. */
+/* Makes sure that later readings of the counter happen after earlier loads. */
 static inline void hypertrace_finish_loads(void)
 {
 #if defined(__x86_64__) || defined(__SSE2__)

@@ -1,11 +1,10 @@
 /*
- * Emitting by a ring: this code writes the event's record itself.
+ * Emits events by writing their records to a ring.
  *
- * A signal handler may emit at any moment, between any two instructions. Its
- * events and the interrupted one stay separate because one instruction takes
- * the number of a record. The interrupted event learns from the ring's
- * `reserved` that others came in between, and then takes the slow path, which
- * uses nothing that was read before.
+ * A signal handler may emit events between any two instructions of this code. Each event has its
+ * own record, because a single instruction reserves the number of a record (`reserved` of the
+ * ring). After a handler has emitted, the interrupted event finds that `reserved` has changed. It
+ * then takes the slow path, which reads all values again.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -33,7 +32,7 @@
 #define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 #define COMPILER_BARRIER() __asm__ __volatile__("" ::: "memory")
 
-/* A record without its arguments, which follow; in the program's byte order. */
+/* The part of a record before its arguments, in the program's byte order. */
 struct record {
     uint64_t timestamp;
     union {
@@ -46,7 +45,10 @@ struct record {
     uint64_t args[];
 };
 
-/* With `drop`, records kept free for handlers that interrupt one another between the check and taking the number. */
+/*
+ * With --overflow drop, the number of records that are kept free for handlers that interrupt each
+ * other between the check for room and the reservation of a number.
+ */
 #define DROP_MARGIN 64
 
 /*
@@ -58,7 +60,10 @@ struct record {
 #define YIELDS 20
 #define SHORTEST_SLEEP_NS 20000
 #define LONGEST_SLEEP_NS 1000000
-/* A part of the time that was slept already: so many threads may wait for long, and a short wait is not overslept. */
+/*
+ * Each sleep takes the time slept so far, divided by this number. So a short wait ends soon, and
+ * threads that wait for long seldom wake up.
+ */
 #define SLEEPS_TO_NEXT 8
 
 ALWAYS_INLINE uint32_t low_half(const union hypertrace_number *number)
@@ -67,8 +72,8 @@ ALWAYS_INLINE uint32_t low_half(const union hypertrace_number *number)
 }
 
 /*
- * Add 1, in one instruction as far as this thread's signal handlers are
- * concerned; returns the lower half of the old value. Other threads don't write it.
+ * Adds 1, atomically with respect to signal handlers of this thread. Returns the lower half of the
+ * old value. Other threads don't write the number.
  */
 ALWAYS_INLINE uint32_t add_one(union hypertrace_number *number)
 {
@@ -100,7 +105,7 @@ ALWAYS_INLINE uint32_t add_one(union hypertrace_number *number)
     old = HYPERTRACE_LE32(old);
 #endif
     if (UNLIKELY(old == UINT32_MAX)) {
-        /* A reader that reads both halves before this finds a number that is 2^32 too low. */
+        /* If a reader reads both halves before this store, the number that it gets is 2^32 too low. */
         number->halves[1] = HYPERTRACE_LE32(HYPERTRACE_LE32(number->halves[1]) + 1);
     }
     return old;
@@ -115,13 +120,13 @@ ALWAYS_INLINE void read_lap(const struct hypertrace_producer *producer, uint32_t
     *base = (uint32_t)both;
     *lap = (uint32_t)(both >> 32);
 #else
-    /* A handler that runs in between has changed `reserved`. */
+    /* If a handler runs between these reads, it changes `reserved`, which the caller checks. */
     *base = producer->lap.split.base;
     *lap = producer->lap.split.lap;
 #endif
 }
 
-/* The part of a record that is written last. */
+/* Writes the lap word, which completes the record, and the index. */
 ALWAYS_INLINE void commit(struct record *record, uint32_t lap, uint32_t index)
 {
     lap |= HYPERTRACE_BY_RING;
@@ -141,8 +146,8 @@ ALWAYS_INLINE size_t record_bytes(uint32_t args)
 }
 
 /*
- * One word at a time: the program has just stored single words, and a wider load
- * would have to wait until these stores have left the store buffer.
+ * Copies a single word. The program has just stored single words, and a wider load would have to
+ * wait until these stores have left the store buffer.
  */
 ALWAYS_INLINE void copy_word(uint64_t *to, const uint64_t *from)
 {
@@ -182,8 +187,8 @@ static int32_t distance(uint32_t number, uint32_t base)
 }
 
 /*
- * Enter the next lap. A signal handler must see both of these stores or
- * neither. One wide store ensures this; machines without one block signals.
+ * Enters the next lap. A signal handler must see both stores or neither. A single 64-bit store
+ * ensures this. On machines without such a store, signals are blocked.
  */
 static void write_lap(struct hypertrace_producer *producer, uint32_t base, uint32_t lap)
 {
@@ -203,7 +208,10 @@ static void write_lap(struct hypertrace_producer *producer, uint32_t base, uint3
 #endif
 }
 
-/* The position and the lap of record @number, even if handlers have changed the producer since it was taken. */
+/*
+ * The position and the lap of record @number, even if handlers have changed the producer since the
+ * number was reserved.
+ */
 static uint32_t find_place(struct hypertrace_producer *producer, uint32_t number, uint32_t *lap)
 {
     uint32_t base;
@@ -236,7 +244,7 @@ static struct record *record_at(const struct hypertrace_producer *producer, uint
     return (struct record *)(void *)(producer->records + offset);
 }
 
-/* A bare system call, because nanosleep() would be a cancellation point. */
+/* Makes the system call directly, because nanosleep() is a cancellation point. */
 void hypertrace_sleep(long nanoseconds)
 {
 #if HYPERTRACE_WIDE || !defined(SYS_nanosleep)
@@ -295,7 +303,10 @@ static void wait_for_room(struct hypertrace_producer *producer, uint32_t number,
     errno = error;
 }
 
-/* Whether record @number, whose event was interrupted, came too late: the reader or the ring has passed it. */
+/*
+ * Whether record @number can no longer be written: its event was interrupted, and meanwhile the
+ * reader has skipped the record, or newer records use its position.
+ */
 static bool is_passed_over(const struct hypertrace_producer *producer, uint32_t number)
 {
     if (hypertrace_rings_in_use.overflow == HYPERTRACE_OVERWRITE) {
@@ -305,11 +316,11 @@ static bool is_passed_over(const struct hypertrace_producer *producer, uint32_t 
 }
 
 /*
- * The number of earlier records at @number's position that are missing, at most
- * LAPS_KEPT. The first of them belongs to an event that was interrupted and may
- * still write it; the reader has passed over it because another event waited
- * for room. The others were left out to keep the position free for it. @word:
- * the position's lap word.
+ * In each earlier lap, one record had the same position as record @number. Counts how many of
+ * these records, going back from @number, were never written, up to LAPS_KEPT. The oldest of them
+ * belongs to an interrupted event, which may still write its record; the reader has skipped it
+ * because another event waited for room. The others were left out, so that the position stays
+ * free for the interrupted event. @word: the position's lap word.
  */
 static uint32_t count_missing(const struct hypertrace_producer *producer, uint32_t number, uint32_t lap, uint32_t word)
 {
@@ -333,7 +344,7 @@ static void note_passed(struct hypertrace_producer *producer, uint32_t number)
     producer->passed[0] = UINT64_C(1) << 32 | number;
 }
 
-/* Whether the position of record @number must be left to an event that was interrupted. */
+/* Whether the position of record @number must stay free, because an interrupted event may still write there. */
 static bool is_kept(struct hypertrace_producer *producer, uint32_t number, uint32_t lap, uint32_t word)
 {
     uint32_t missing = count_missing(producer, number, lap, word);
@@ -341,11 +352,11 @@ static bool is_kept(struct hypertrace_producer *producer, uint32_t number, uint3
     if (missing == 1) {
         note_passed(producer, number - producer->count);
     }
-    /* If a record is missing for longer, siglongjmp() has abandoned its event. */
+    /* If a record is missing for LAPS_KEPT laps, a siglongjmp() has abandoned its event. */
     return missing > 0 && missing < LAPS_KEPT;
 }
 
-/* Whether record @number was passed over before it was written. */
+/* Whether the reader has skipped record @number before it was written. Removes the number from `passed`. */
 static bool forget_passed(struct hypertrace_producer *producer, uint32_t number)
 {
     for (size_t i = 0; i < sizeof producer->passed / sizeof producer->passed[0]; i++) {
@@ -357,7 +368,7 @@ static bool forget_passed(struct hypertrace_producer *producer, uint32_t number)
     return false;
 }
 
-/* Returns @time, or the time of the next record if that is earlier: it is of a handler that came in between. */
+/* Returns @time, or the time of the next record if that is earlier. The next record is an event of a signal handler. */
 static uint64_t time_before_next(struct hypertrace_producer *producer, uint32_t number, uint64_t time)
 {
     uint32_t lap;
@@ -374,8 +385,8 @@ static uint64_t time_before_next(struct hypertrace_producer *producer, uint32_t 
 static void emit_anew(uint64_t voffset);
 
 /*
- * Writes the record whose number @number is taken. Returns false if it cannot
- * be written, so that another number must be taken.
+ * Writes record @number, whose number is reserved. Returns false if the record cannot be written,
+ * so that the caller must reserve another number.
  */
 static bool write_slowly(struct hypertrace_producer *producer, uint32_t number, uint32_t index, uintptr_t serial)
 {
@@ -409,18 +420,20 @@ static bool write_slowly(struct hypertrace_producer *producer, uint32_t number, 
     return low_half(&producer->control->reserved) == number + 1 || !forget_passed(producer, number);
 }
 
-/* Emits an event whose record number @number is taken: at the end of a lap or of the known room, or if interrupted. */
+/*
+ * Emits an event for which record @number is reserved. Called if the record begins a new lap, if it
+ * is not known to have room, or if a signal handler has emitted meanwhile.
+ */
 NEVER_INLINE void record_slowly(struct hypertrace_producer *producer, uint32_t number, uint32_t index, uintptr_t serial)
 {
     for (;;) {
         if (*producer->serial != serial) {
-            /* This is the child of a fork() in a handler: the number is its parent's. */
+            /* A signal handler has called fork(), and this is the child: the number belongs to the parent. */
             emit_anew(index);
             return;
         }
         if (hypertrace_rings_in_use.overflow == HYPERTRACE_DROP && !has_room(producer, number)) {
-            /* More nested handlers than the margin allows for. The number stays
-             * without a record. */
+            /* There are more nested handlers than DROP_MARGIN allows for. No record gets this number. */
             add_one(&producer->control->dropped);
             return;
         }
@@ -435,9 +448,9 @@ NEVER_INLINE void record_slowly(struct hypertrace_producer *producer, uint32_t n
 }
 
 /*
- * A handler ran after the checks. The reader may have passed over the record
- * before it was written, or this is now the child of a fork() and the record is
- * its parent's.
+ * Called if a signal handler has run after the checks. The reader may have skipped the record
+ * before it was written. If the handler has called fork() and this is the child, the record belongs
+ * to the parent. In both cases the event is emitted again.
  */
 NEVER_INLINE void check_written(struct hypertrace_producer *producer, uint32_t number, uint32_t index, uintptr_t serial)
 {
@@ -449,9 +462,8 @@ NEVER_INLINE void check_written(struct hypertrace_producer *producer, uint32_t n
 }
 
 /*
- * @args, @overflow and @counter (whether time stamps are from the counter) are
- * constants. In the general variant, their values are in
- * hypertrace_rings_in_use.
+ * Emits an event. @args, @overflow and @counter (whether time stamps come from the counter) are
+ * constants in the fast variant. In the general variant, they come from hypertrace_rings_in_use.
  */
 ALWAYS_INLINE void emit(uint64_t voffset, uint32_t args, uint32_t overflow, bool counter)
 {
@@ -501,8 +513,9 @@ ALWAYS_INLINE void emit(uint64_t voffset, uint32_t args, uint32_t overflow, bool
 }
 
 /*
- * The number is read before the clock, and the reader of the answer reads its
- * own clock after that. A handler that interrupts this leaves the number to it.
+ * Answers the number in the header with a reading of this machine's clock. The number is read
+ * before the clock, and htrun reads its own clock after it has found the answer. A signal handler
+ * that interrupts this function does not answer the number.
  */
 void hypertrace_answer(struct hypertrace_producer *producer)
 {
@@ -548,8 +561,8 @@ static void emit_in_machine(uint64_t voffset)
 }
 
 /*
- * Emit by a store to the control word: for a thread without a ring, and for an
- * index out of range, about which htrun warns.
+ * Emits by a store to the control word, if the thread has no ring, or if the index is out of range.
+ * In the latter case htrun warns.
  */
 static void store(uint64_t voffset)
 {

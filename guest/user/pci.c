@@ -1,9 +1,9 @@
 /*
- * System mode: the channel is the memory of an ivshmem-plain PCI device.
+ * Opens the channel in a virtual machine, where it is the memory of an ivshmem-plain PCI device.
  *
  * The device (QEMU docs/specs/ivshmem-spec) has vendor 1af4, device 1110 and
- * its memory in BAR 2. Others may use such devices too, so only the channel's
- * magic identifies it.
+ * its memory in BAR 2. Such devices also have other uses, so the channel is identified by its magic
+ * number.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -21,7 +21,7 @@
 #define IVSHMEM_VENDOR 0x1af4
 #define IVSHMEM_DEVICE 0x1110
 
-/* An attribute of a PCI device in sysfs: its path, or "" when it is too long to be one. */
+/* The path of an attribute of a PCI device in sysfs; "" if the path is too long. */
 static const char *attribute_path(char path[PATH_MAX], const char *device, const char *attribute)
 {
     int length = snprintf(path, PATH_MAX, "%s/%s/%s", HYPERTRACE_PCI_DEVICES, device, attribute);
@@ -32,7 +32,7 @@ static const char *attribute_path(char path[PATH_MAX], const char *device, const
     return path;
 }
 
-/* The number in an attribute, as "0x1af4" or "1"; -1 when it can't be read. */
+/* The number in an attribute, such as "0x1af4" or "1"; -1 if the attribute can't be read. */
 static long read_attribute(const char *device, const char *attribute)
 {
     char path[PATH_MAX];
@@ -71,8 +71,8 @@ static int set_enabled(const char *device, bool enabled)
 /*
  * The memory of a device that is not enabled reads as all ones, which is not a
  * channel. So the device is enabled, and disabled again if it turns out not to
- * be a channel. The kernel counts how often a device is enabled, so other users
- * of the device keep it as it was.
+ * be a channel. The kernel counts how often a device is enabled, so this does not affect other
+ * users of the device.
  */
 static int open_device(struct hypertrace_channel *channel, const char *device)
 {
@@ -96,9 +96,9 @@ static int open_device(struct hypertrace_channel *channel, const char *device)
 }
 
 /*
- * The kernel module's device comes first: it needs no privilege, and on a
- * kernel with CONFIG_IO_STRICT_DEVMEM, nobody can map the memory of a PCI
- * device that has a driver.
+ * The kernel module's device is tried first, because it needs no privileges. If a PCI device has a
+ * driver, and the kernel has CONFIG_IO_STRICT_DEVMEM, no program can map the memory of the PCI
+ * device.
  */
 int hypertrace_pci_open(struct hypertrace_channel *channel)
 {

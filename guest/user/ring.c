@@ -1,9 +1,9 @@
 /*
- * A thread's ring: claimed at the thread's first event, freed when the thread exits.
+ * Claims a ring for a thread at its first event, and frees the ring when the thread exits.
  *
- * Rings are mapped in chunks, since a tracer stops a process at each mapping
- * of the channel. All that a process knows of its rings is in one table, in
- * memory that a child of fork() finds full of zeros.
+ * Rings are mapped in chunks, since a tracer stops a process at each mapping of the channel. The
+ * state of a process's rings is in one table. The kernel fills this table with zeros in a child of
+ * fork().
  *
  * SPDX-License-Identifier: MIT
  */
@@ -39,14 +39,14 @@ hypertrace_emit qemu_hypertrace_emit_;
 #define MADV_POPULATE_WRITE 23
 #endif
 
-/* The maximum of bytes of slots that are populated in advance. */
+/* The maximum number of bytes of slots that are populated in advance. */
 #define MOST_POPULATED (256 << 10)
 
-/* How long a thread waits for a ring, all in all: 10 s. */
+/* The number of times that a thread waits for a free ring, and the time of each wait: 10 s in total. */
 #define MOST_WAITS 5000
 #define WAIT_NS 2000000
 
-/* `ring_mode` of the header. */
+/* The values of `ring_mode` in the header. */
 #define RINGS_FOR_NATIVE_PROGRAMS 1
 #define RINGS_FOR_ALL 2
 
@@ -60,25 +60,25 @@ hypertrace_emit qemu_hypertrace_emit_;
 #define EASY_KEYS UINT32_MAX
 #endif
 
-/* The table; in a child of fork(), it is all zero until the child's first event. */
+/* The state of this process's rings. In a child of fork() it is all zeros until the child's first event. */
 struct process {
-    uintptr_t epoch;                    /* never the same twice in a process and its ancestors */
+    uintptr_t epoch;                    /* differs from the epochs of all ancestors of the process */
     uint64_t cookie;
     uint64_t namespace_id;
     uint32_t pid;
-    uint32_t hint;                      /* no ring before this one is known to be free */
-    uintptr_t serials[];                /* the serial number of each ring's claim */
+    uint32_t hint;                      /* where to start the search for a free ring */
+    uintptr_t serials[];                /* for each ring, the serial number of this process's claim */
 };
 
 __thread struct hypertrace_mine hypertrace_mine;
 struct hypertrace_rings_in_use hypertrace_rings_in_use;
 
-/* Kept for good, as threads hold pointers into them; NULL before the first use. */
+/* These tables are never freed, since threads have pointers into them. They are NULL before the first use. */
 static struct process *process;
 static struct hypertrace_producer *producers;           /* one for each ring */
 static size_t process_size;
 static size_t producers_size;
-static uintptr_t last_serial;           /* not in the table, so that a child's serials differ from its parent's */
+static uintptr_t last_serial;           /* not in the table, so that it keeps its value in a child of fork() */
 
 static const struct hypertrace_channel *channel;        /* NULL: no rings in use */
 static unsigned char **chunks;                          /* NULL: not mapped yet */
@@ -99,7 +99,7 @@ static uintptr_t next_serial(void)
 
 static uint32_t own_pid(void)
 {
-    /* A system call, because getpid() of some old C libraries returns the parent's id in a child. */
+    /* Makes the system call directly, because getpid() of some old C libraries returns the parent's id in a child. */
     return (uint32_t)syscall(SYS_getpid);
 }
 
@@ -114,7 +114,7 @@ static uint64_t make_cookie(uint32_t pid)
     return mixed != 0 ? mixed : 1;
 }
 
-/* 0 where no /proc is mounted. */
+/* The inode of this process's PID namespace; 0 if /proc is not mounted. */
 static uint64_t find_namespace(void)
 {
     struct stat file;
@@ -122,7 +122,7 @@ static uint64_t find_namespace(void)
     return stat("/proc/self/ns/pid", &file) == 0 ? file.st_ino : 0;
 }
 
-/* The first thread of a process that claims a ring calls this; several may at once. */
+/* Called at the first claim of a ring in a process. Several threads may call this at the same time. */
 static void begin_process(uint32_t pid)
 {
     uintptr_t none = 0;
@@ -148,9 +148,9 @@ static uint32_t count_chunks(void)
 }
 
 /*
- * Populates the page tables, so that a thread's first event does not wait for
- * page faults, which take longer than the rest. Before Linux 5.14 this fails,
- * and the event waits.
+ * Populates the page tables, so that a thread's first event has no page faults, which would take
+ * longer than the rest of the event. Before Linux 5.14 this fails, and the first event has the page
+ * faults.
  */
 static void populate_rings(unsigned char *memory, size_t size)
 {
@@ -185,7 +185,7 @@ static unsigned char *map_chunk(uint32_t chunk)
         return NULL;
     }
     if (!__atomic_compare_exchange_n(&chunks[chunk], &unmapped, memory, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-        /* Another thread has mapped the chunk meanwhile. */
+        /* Another thread has mapped the chunk at the same time. */
         munmap(memory, chunk_bytes(chunk));
         return unmapped;
     }
@@ -209,7 +209,10 @@ static struct hypertrace_control_block *find_ring(uint32_t ring)
 
 /* Claiming */
 
-/* A value that is not zero belongs to an owner, even if only one half is set. */
+/*
+ * Makes the thread the owner of a ring, if the ring is free. A ring has an owner if either half of
+ * the owner word is not zero.
+ */
 static bool take_ownership(struct hypertrace_control_block *control, uint32_t pid, uint32_t tid)
 {
 #if __GCC_ATOMIC_LLONG_LOCK_FREE == 2
@@ -267,7 +270,7 @@ static void fill_in_producer(struct hypertrace_producer *producer, struct hypert
     uint32_t base = (uint32_t)(laps * channel->rings.records);
     uint32_t lap = (uint32_t)(laps % HYPERTRACE_LAPS + 1);
 
-    /* If the last owner was killed, this may still be set. */
+    /* The serial number may still be set if the last owner was killed. */
     producer->serial = &process->serials[producer - producers];
     __atomic_store_n(producer->serial, 0, __ATOMIC_RELAXED);
     producer->control = control;
@@ -290,8 +293,8 @@ static void fill_in_producer(struct hypertrace_producer *producer, struct hypert
 }
 
 /*
- * Claim a ring for the calling thread. Returns the ring's number, or the number
- * of rings if none is free.
+ * Claims a ring for the calling thread. Returns the index of the ring, or the number of rings if
+ * none is free.
  */
 static uint32_t take_ring(uint32_t pid)
 {
@@ -308,7 +311,7 @@ static uint32_t take_ring(uint32_t pid)
             return ring;
         }
         if (control == NULL) {
-            /* The other rings of this chunk cannot be mapped either. */
+            /* Skip the other rings of this chunk, which cannot be mapped either. */
             tried += channel->rings.chunk - ring % channel->rings.chunk - 1;
         }
     }
@@ -316,8 +319,9 @@ static uint32_t take_ring(uint32_t pid)
 }
 
 /*
- * Without a tracer, a store would be lost. A reader that has just begun, or many
- * processes that have just exited, leave rings to be freed.
+ * Like take_ring(), but waits for a free ring if there is no tracer, because an event that is
+ * emitted by a store would be lost then. htrun may have just started, or may still be freeing the
+ * rings of processes that have just exited.
  */
 static uint32_t take_ring_patiently(uint32_t pid)
 {
@@ -332,7 +336,10 @@ static uint32_t take_ring_patiently(uint32_t pid)
     return ring;
 }
 
-/* Called with all signals blocked, so no handler can come in between. */
+/*
+ * Claims a ring for the calling thread, unless it has one. All signals must be blocked, so that no
+ * handler claims a ring meanwhile.
+ */
 static struct hypertrace_producer *claim(bool in_handler)
 {
     struct hypertrace_mine *mine = &hypertrace_mine;
@@ -346,7 +353,10 @@ static struct hypertrace_producer *claim(bool in_handler)
     if (producer != NULL && __atomic_load_n(producer->serial, __ATOMIC_RELAXED) == mine->serial) {
         return producer;
     }
-    /* A child of vfork() uses its parent's memory: a ring that it claimed would be freed when it exits. */
+    /*
+     * A child of vfork() must not claim a ring: the ring would be freed when the child exits, but
+     * the parent would continue to use it, since they share their memory.
+     */
     if (mine->refused == process->epoch || pid != __atomic_load_n(&process->pid, __ATOMIC_RELAXED)) {
         return NULL;
     }
@@ -356,7 +366,7 @@ static struct hypertrace_producer *claim(bool in_handler)
         return NULL;
     }
     producer = &producers[ring];
-    /* Acquires what release() stored, so all that another thread did with this producer has happened before. */
+    /* Pairs with the store in release(): all accesses of the previous owner to this producer have happened before. */
     (void)__atomic_load_n(&process->serials[ring], __ATOMIC_ACQUIRE);
     fill_in_producer(producer, find_ring(ring));
     fill_in_control(producer);
@@ -364,7 +374,10 @@ static struct hypertrace_producer *claim(bool in_handler)
     mine->producer = producer;
     __atomic_store_n(producer->serial, mine->serial, __ATOMIC_RELEASE);
     if (has_key && (key < EASY_KEYS || !in_handler)) {
-        /* Otherwise the tracer notices that the thread has exited. */
+        /*
+         * Free the ring when the thread exits. If this is impossible, the tracer notices the exit,
+         * and frees the ring.
+         */
         (void)pthread_setspecific(key, producer);
     }
     return producer;
@@ -410,7 +423,10 @@ static void release(struct hypertrace_producer *producer)
     }
 }
 
-/* Called when a thread exits. A handler or a later destructor that emits after this claims a ring again. */
+/*
+ * Called when a thread exits. If a signal handler or a later destructor of the thread emits after
+ * this, it claims a ring again.
+ */
 static void release_mine(void *used)
 {
     struct hypertrace_producer *producer = (struct hypertrace_producer *)used;
@@ -428,7 +444,10 @@ static void create_key(void)
     has_key = pthread_key_create(&key, release_mine) == 0;
 }
 
-/* When this object is unloaded, the key must go: its destructor would be called when a thread exits. */
+/*
+ * Called when this object is unloaded. Without this, threads that exit later would call the key's
+ * destructor, whose code is gone.
+ */
 __attribute__((destructor))
 static void delete_key(void)
 {
@@ -440,7 +459,7 @@ static void delete_key(void)
 
 /* Start and stop, with the library's lock held */
 
-/* Memory of at least @size bytes in @memory, whose bytes so far are @old_size. */
+/* Makes sure that @memory has at least @size bytes. @old_size: its size so far. */
 static bool enlarge(void **memory, size_t *old_size, size_t size)
 {
     void *larger;
@@ -468,8 +487,8 @@ static bool make_tables(void)
     producers = (struct hypertrace_producer *)rings;
     if (made) {
         /*
-         * If it fails (before Linux 4.14), hypertrace_rings_forked() does the same, except after a bare fork system
-         * call.
+         * If this fails (before Linux 4.14), hypertrace_rings_forked() clears the table. It is not
+         * called if the program makes the fork system call itself.
          */
         (void)madvise(process, process_size, MADV_WIPEONFORK);
     }
@@ -522,7 +541,7 @@ bool hypertrace_rings_start(const struct hypertrace_channel *opened)
     hypertrace_rings_in_use.clock = native ? HYPERTRACE_COUNTER : HYPERTRACE_CLOCK_MONOTONIC_RAW;
     populate_slots();
     process->epoch = 0;
-    /* Claimed now, because this thread may be confined to fewer system calls later. */
+    /* Claim a ring now, because a seccomp filter may forbid the necessary system calls later. */
     (void)claim_undisturbed(false);
     __atomic_store_n(&qemu_hypertrace_emit_, hypertrace_emit_function(), __ATOMIC_RELEASE);
     return true;
@@ -548,7 +567,7 @@ void hypertrace_rings_stop(void)
     channel = NULL;
 }
 
-/* Called in the child of fork(): the table is the parent's if the kernel has not wiped it. */
+/* Called in the child of fork(). If the kernel has not cleared the table, it still contains the parent's state. */
 void hypertrace_rings_forked(void)
 {
     if (process != NULL && process->epoch != 0) {

@@ -9,13 +9,13 @@
 
 #include <pthread.h>
 
-/* The values a program gets without a channel: htrun's defaults. */
+/* The values that a program without a channel gets: htrun's defaults. */
 #define DEFAULT_ARGS 4
 #define DEFAULT_CLIENTS 1024
 
 #define CACHE_LINE 64
 
-/* The offset in the control region and the value stored there, which shows the tracer our byte order. */
+/* A store of this value at this offset in the control region shows the program's byte order to the tracer. */
 #define HELLO_OFFSET 8
 #define HELLO UINT32_C(0x01020304)
 

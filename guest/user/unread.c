@@ -4,8 +4,8 @@
  *
  * Each thread has its own, because otherwise threads of a program without a
  * channel would store to the same words, which ThreadSanitizer reports as a
- * race. A thread's memory is never unmapped, as another thread may hold a
- * pointer to it; when the thread exits, its memory is given to a later thread.
+ * race. A thread's memory is never unmapped, since another thread may have a pointer to it. When
+ * the thread exits, its memory is given to a later thread.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -16,21 +16,27 @@
 #include <signal.h>
 #include <sys/mman.h>
 
-/* A thread may use several indexes, and may ask for the slots of other threads: so many indexes have separate slots. */
+/*
+ * The number of separate slots of a thread. A thread may use several indexes, and may request the
+ * slots of other threads.
+ */
 #define SLOTS 16
 
 struct block {
     uint64_t slots[SLOTS][HYPERTRACE_MAX_ARGS];
-    struct block *next;         /* the next free block; used in free blocks only */
+    struct block *next;         /* the next free block; only free blocks use this field */
 };
 
-static struct block shared;     /* used by threads for which no memory could be mapped */
+static struct block shared;     /* shared by threads for which no memory could be mapped */
 static struct block *unused;
 static pthread_mutex_t unread_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_key_t unread_key;
 static bool has_unread_key;
 
-/* A signal handler may ask for a slot: it must not interrupt the thread that holds the lock. */
+/*
+ * Blocks signals, because a signal handler may request a slot, and must not interrupt the thread
+ * that holds the lock.
+ */
 static void lock(sigset_t *mask)
 {
     sigset_t all;
@@ -69,7 +75,7 @@ static struct block *take(void)
     }
     unlock(&mask);
     if (block == NULL) {
-        /* Not malloc(), which a signal handler must not call. */
+        /* mmap() instead of malloc(), because a signal handler must not call malloc(). */
         block = mmap(NULL, sizeof *block, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     }
     if (block == MAP_FAILED) {
@@ -92,7 +98,7 @@ static void after_fork(void)
     pthread_mutex_unlock(&unread_mutex);
 }
 
-/* Runs before main(), because signal handlers may not call pthread_once(). */
+/* Creates the key before main(), because signal handlers must not call pthread_once(). */
 __attribute__((constructor))
 static void prepare_unread(void)
 {

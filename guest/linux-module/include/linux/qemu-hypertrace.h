@@ -6,14 +6,14 @@
  *
  *	qemu_hypertrace_emit(args, ARRAY_SIZE(args));
  *
- * An event is the arguments in a slot of the channel, and then one store of
- * the slot's index, which the tracer outside the machine sees. If the channel has rings for this machine, this code
- * writes the record itself instead.
+ * To emit an event, store its arguments in a slot of the channel, and then store the index of the
+ * slot. The tracer outside the machine sees the second store. If the channel has rings for this
+ * machine, this code writes the record itself instead.
  *
- * Every function may be called in any context, interrupts included. Without
- * a device they all still work, and nothing is recorded. A module that uses
- * them keeps qemu-hypertrace loaded, and what qemu_hypertrace_data() returned
- * stays valid while it is loaded, even if the device is unplugged.
+ * Every function may be called in any context, including interrupts. Without a device all functions
+ * still work, and nothing is recorded. A module that uses them keeps qemu-hypertrace loaded, and
+ * what qemu_hypertrace_data() returned stays valid while it is loaded, even if the device is
+ * unplugged.
  */
 #ifndef _LINUX_QEMU_HYPERTRACE_H
 #define _LINUX_QEMU_HYPERTRACE_H
@@ -23,18 +23,18 @@
 #include <linux/jump_label.h>
 #include <linux/types.h>
 
-/* Arguments of each event, in 64-bit words: 1 to 64; 0 without a device. */
+/* The number of arguments of each event, in 64-bit words: 1 to 64; 0 without a device. */
 u64 qemu_hypertrace_num_args(void);
 
-/* Number of slots: valid indexes are below it; 0 without a device. */
+/* The number of slots. Valid indexes are less than this number. 0 without a device. */
 u64 qemu_hypertrace_max_clients(void);
 
 /**
  * qemu_hypertrace_data() - the slot of an index
  * @voffset: the index
  *
- * A slot is for one user at a time. The module's own events take four indexes
- * for each processor, from its parameter first_index on.
+ * Only one context at a time may use a slot. The module's own events take four indexes for each
+ * processor, from its parameter first_index on.
  *
  * Return: qemu_hypertrace_num_args() words; never NULL: without a device, or
  * with @voffset out of range, memory of 64 words that nobody reads.
@@ -50,8 +50,8 @@ static inline void qemu_hypertrace(u64 voffset);
 /**
  * qemu_hypertrace_emit() - emit an event through an index of this processor
  * @args: the arguments
- * @count: how many; missing arguments of the event are 0, and surplus ones are
- *	left out
+ * @count: the number of arguments; missing arguments of the event are 0, and surplus arguments are
+ * ignored
  *
  * Tasks, soft interrupts, interrupts and NMIs have separate indexes, so that a
  * context that interrupts another does not disturb its event.
@@ -61,14 +61,14 @@ void qemu_hypertrace_emit(const u64 *args, unsigned int count);
 /* The rest of this file is not part of the interface. */
 
 /*
- * The control word; without a device, a word that nobody reads. The code that
- * emits is inline and has no branch (a static key is an instruction that does
- * nothing): under an emulator a call costs more than the event, because the
- * emulator looks up the targets that a processor predicts in a table.
+ * The address of the control word; without a device, the address of an unused word. The code that
+ * emits is inline and has no branch: a disabled static key is an instruction that does nothing.
+ * Under an emulator, a call would cost more than the event, because the emulator looks up the
+ * target of the return in a table.
  */
 extern u32 *qemu_hypertrace_control_;
 
-/* On: the function that follows writes records to rings. */
+/* If this key is enabled, the following function writes records to rings. */
 DECLARE_STATIC_KEY_FALSE(qemu_hypertrace_rings_);
 extern void qemu_hypertrace_by_ring_(u64 voffset);
 
