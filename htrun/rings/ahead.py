@@ -1,9 +1,9 @@
 """Prefaults memory before a thread writes there.
 
-The first access to each page of a ring costs the thread a page fault. It takes some microseconds, as long as a hundred
-events. So htrun allocates a ring's pages, and enters them into the page tables of the thread's process, some distance
-ahead of the thread's position. The drain's thread does all of this, so no other thread spends time on it. If a step
-fails, the ring is not prefaulted any further.
+The first access of a thread to each page of its ring causes a page fault, which takes some microseconds, as long as a
+hundred events. So htrun allocates a ring's pages, and enters them into the page tables of the thread's process, some
+distance ahead of the thread's position. The drain's thread does all of this, so no other thread spends time on it. If a
+step fails, the ring is not prefaulted any further.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ FEW = 8
 """The number of rings at the start of the pool that get more memory than later rings, and get it immediately. Few
 programs have more threads that emit."""
 _LEAST, _LEAST_OF_FEW = 256 << 10, 1 << 20
-"""The minimum number of bytes that are ready ahead of a thread, even if the thread has written little. The second value
-is for the first `FEW` rings.
+"""The minimum number of bytes after a thread's position that are prefaulted, even if the thread has written little. The
+second value is for the first `FEW` rings.
 """
 _MOST = 1 << 20
-"""The maximum number of bytes that are prepared in one step for one thread. This takes about a millisecond."""
+"""The maximum number of bytes that are prefaulted for one thread in one step. Such a step takes about a millisecond."""
 _MADV_POPULATE_WRITE = 23
 """<linux/mman.h>, Linux 5.14."""
 
@@ -37,8 +37,8 @@ class _Range(ctypes.Structure):
 
 
 def keep_ahead(ring: Ring) -> None:
-    """Prepare the memory to which the ring's thread will write next: as much memory as the thread has already written,
-    so that no more memory is wasted than used."""
+    """Prefault the memory to which the ring's thread will write next: as many bytes as the thread has already written.
+    So the memory that is never used is at most as large as the memory that is used."""
     if ring.ended:
         return
     tid = ring.stream.tid if ring.stream is not None else 0
@@ -54,14 +54,15 @@ def keep_ahead(ring: Ring) -> None:
 
 
 def _make(address: int, size: int) -> bool:
-    """Allocate pages for htrun's own mapping."""
+    """Allocate the pages, and enter them into htrun's own page tables. Returns whether this has succeeded."""
     return bool(_libc.madvise(ctypes.c_void_p(address), ctypes.c_size_t(size), _MADV_POPULATE_WRITE) == 0)
 
 
 def _show(tid: int, start: int, end: int) -> bool:
-    """Map allocated pages into the address space of thread ``tid``: read a byte of each page in that address space.
+    """Enter allocated pages into the page tables of thread ``tid``, by reading a byte of each page through that thread.
+    Returns whether this has succeeded.
 
-    In a shared mapping of a memory file, a page that was mapped for reading can also be written without a fault.
+    In a shared mapping of a memory file, a page that was faulted in by a read can also be written without a fault.
     """
     places = range(start, end, mmap.PAGESIZE)
     buffer = ctypes.create_string_buffer(len(places))

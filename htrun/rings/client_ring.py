@@ -32,10 +32,10 @@ _PIECE = 8192
 """The number of records that are copied in one step. The client may overwrite these records while the next ones are
 copied."""
 _MOST_EVENTS = 1 << 48
-"""A number of events that is greater than any thread can emit."""
+"""A number of events that no thread can reach."""
 _MOST_WAITING = 4096
 """The maximum number of records that a client may have reserved beyond the available room. A thread and its signal
-handlers cannot reserve as many."""
+handlers never reserve so many."""
 _GRACE = 0.2
 """The time in seconds for which an unfinished record holds up the records after it. A signal handler may have emitted
 these later records, and then the unfinished record belongs to the older event that the handler interrupted."""
@@ -109,7 +109,7 @@ class ClientRing:
         the records' numbers in ascending order; the values are the times at which the records were skipped
         (time.monotonic())."""
         self._waits: tuple[int, float] = (-1, 0.0)
-        """The number of an unfinished record that other records follow, and the time at which it was first seen
+        """The number of an unfinished record that delays later records, and the time at which it was first seen
         (time.monotonic())."""
         self._dropped_before = 0
         """The ring's count of lost events when the ring was last freed."""
@@ -171,7 +171,7 @@ class ClientRing:
         return client
 
     def waits(self) -> bool:
-        """Whether the client was waiting for room; True only once for each wait."""
+        """Whether the client has started to wait for room since the last call."""
         bell = self._halves[ring_layout.BELL // _HALF]
         if bell:
             self._halves[ring_layout.BELL // _HALF] = 0
@@ -220,7 +220,7 @@ class ClientRing:
         return True
 
     def discard(self) -> int:
-        """Skip the remaining records. Returns the number of skipped records."""
+        """Skip the remaining records. Returns their number."""
         end, first = self._end(), self._next
         self._next = end
         self._holes.clear()
@@ -228,7 +228,7 @@ class ClientRing:
         return end - first
 
     def _end(self) -> int:
-        """The number of the last record that can be complete, plus 1."""
+        """The number of the first record that cannot be complete yet."""
         reserved = self._words[ring_layout.RESERVED // _WORD]
         if not self._next <= reserved <= self._released + self._layout.records + _MOST_WAITING:
             self.damaged = True
@@ -335,11 +335,11 @@ class ClientRing:
         size = self._layout.record_size
         # Copied in one block, since numpy would copy field by field.
         room.view("u1")[at * size : (at + high - low) * size] = self._data[low * size : high * size]
-        # This is done here, while the records are in the processor's cache.
+        # The byte order is changed here, while the records are in the processor's cache.
         room["site"][at : at + high - low] = RING_SITE
 
     def _take_newest(self) -> list[Records]:
-        """The last records of a client that has overwritten older ones."""
+        """Take the newest records, from a client that has overwritten older records."""
 
         reserved, start = self._words[ring_layout.RESERVED // _WORD], self._next
         if not start <= reserved < start + _MOST_EVENTS:
@@ -351,12 +351,13 @@ class ClientRing:
         if first == reserved:
             return []
         records = self._copied(first, reserved)
-        # Copied before the check. No process should write here any more; if a process does, the check notices it.
+        # Copy the records before the check. If a process still writes here, although none should, the check notices it.
         committed = self._committed(first, reserved)
         return [joined(records)[committed]] if committed.any() else []
 
     def _has_waited(self, number: int) -> bool:
-        """Whether the records after the unfinished record ``number`` have waited long enough for it."""
+        """Whether the unfinished record ``number`` has delayed the records after it for long enough, so that it must be
+        skipped."""
         now = time.monotonic()
         if self._waits[0] != number:
             self._waits = number, now

@@ -1,5 +1,5 @@
-"""The rings of a channel, in which clients write their records themselves. This module finds the rings in use, empties
-them, and frees them when their threads have exited.
+"""Finds the rings of a channel that are in use, empties them, and frees them when their threads have exited. Clients
+write records to these rings themselves.
 
 `ClientRings.exited` is for the tracer's main thread. Some methods may be called from any thread of htrun; their
 docstrings say so. All other methods are for the drain, which must hold its lock.
@@ -117,7 +117,7 @@ class ClientRings:
         self._taking = threading.Lock()
         """The lock that a thread holds while it reads rings."""
         self._began = False
-        """Whether there was a first round, which imports numpy."""
+        """Whether there was a round. The first round imports numpy."""
         self.processes: set[int] = set()
         """The ids, in htrun's namespace, of processes that may have clients. The stores of these processes go through
         `ThreadOrder`."""
@@ -125,7 +125,7 @@ class ClientRings:
         """The exchange that relates the clocks of machines to htrun's clock; None while there is no machine."""
         self._machine_gone = False
         self._reach = min(layout.chunk, layout.rings)
-        """The number of rings that are checked. No ring with this number or a higher one has been touched yet."""
+        """The number of rings that are checked, from ring 0 on. No client has used the other rings yet."""
 
     @property
     def in_use(self) -> bool:
@@ -231,8 +231,8 @@ class ClientRings:
         return lost
 
     def _take_at_once(self, gone: Exit) -> bool:
-        """Take the records of a thread that exits, and free its ring, if this can be done without delay; otherwise the
-        next round does it."""
+        """Take the records of a thread that exits, and free its ring. If this cannot be done immediately, the next
+        round does it. Returns whether it was done."""
         if (
             not self._began
             or self._exits
@@ -259,14 +259,14 @@ class ClientRings:
         return self._owners[: self._reach].tolist()
 
     def _reach_further(self) -> None:
-        """Check further rings from now on if one of them has been touched. lseek(2) finds such a ring, since its memory
+        """Check more rings from now on if a client has used one of them. lseek(2) finds such a ring, since its memory
         is allocated."""
         layout = self._layout
         while self._reach < layout.rings:
             try:
                 at = os.lseek(self._descriptor, layout.offset + self._reach * layout.stride, os.SEEK_DATA)
             except OSError:
-                # No further ring was touched.
+                # No client has used further rings.
                 return
             touched = (at - layout.offset) // layout.stride + 1
             self._reach = min(-(-touched // layout.chunk) * layout.chunk, layout.rings)
@@ -284,7 +284,7 @@ class ClientRings:
         return ring is not None and ring.client is not None
 
     def _begins(self, ring: ClientRing, owner: int, gone: Exit | None) -> bool:
-        """Whether the owner of a ring is known. If the owner is new, this method takes note of it."""
+        """Whether a ring has an owner whose records can be taken. Takes note of a new owner."""
         if ring.client is not None:
             return True
         if not ring.damaged and ring.state in (ring_layout.IN_USE, ring_layout.ENDED):
@@ -312,8 +312,8 @@ class ClientRings:
         source = self._sources.get(ring.number)
         if source is None:
             if gone is None or gone.owner != client.owner:
-                # This is done before the exits are read: when an exec gives the ids to another thread, the exit is
-                # added first.
+                # Find the thread before the exits are read. When an exec gives the ids to another thread, the exit is
+                # added before the other thread gets the ids.
                 source = self._source_of(client)
                 gone = next((one for one in list(self._exits) if one[:2] == (ring.number, client.owner)), None)
             if gone is not None:
@@ -326,7 +326,7 @@ class ClientRings:
         self, ring: ClientRing, client: Client, gone: Exit | None, *, everything: bool, ended: bool
     ) -> Taken | None:
         was_damaged = ring.damaged
-        # Read before the records, since the client may have written some before it exited.
+        # Read the exits before the records, since a client may write records just before it exits.
         ended = ended or ring.state == ring_layout.ENDED
         waits, records = ring.waits(), self._layout.records
         if not (everything or ended or waits or ring.unread() >= FEW * records):

@@ -1,9 +1,9 @@
 """The drain: takes records out of the rings in batches and passes them to the sinks.
 
 A separate thread, the drain's thread, does this while records come. After a long time without records, it arms the
-rings, so that the next event traps, and sleeps until this trap. So an idle guest costs nothing. The trap takes about
-0.4 ms. The trap comes after the event's time stamp, so it lengthens the span that the event begins. For this reason the
-drain waits long before it sleeps. If exact times are needed, the drain never sleeps.
+rings, so that the next event traps, and sleeps until this trap. So an idle guest costs nothing. This trap takes about
+0.4 ms. It comes after the event's time stamp, so it lengthens a span that begins with the event. For this reason the
+drain waits for a long time before it sleeps. If exact times are needed, the drain never sleeps.
 """
 
 from __future__ import annotations
@@ -52,19 +52,19 @@ do not wake the drain."""
 
 class _Silence:
     """Measures the time since the last record. After half of ``seconds`` the rings are armed; after the other half the
-    drain sleeps. If ``seconds`` is None, neither happens. If a thread has just checked its ring's end when the rings
-    are armed, it has the other half to write its record."""
+    drain sleeps. If ``seconds`` is None, neither happens. When the rings are armed, a thread may already have checked
+    that its ring has room. It has the second half to write its record."""
 
     def __init__(self, seconds: float | None) -> None:
         self._half = float("inf") if seconds is None else seconds / 2
         self.broken()
 
     def broken(self) -> None:
-        """Start over, because a record has come."""
+        """Restart the measurement, because a record has come."""
         self._since, self._armed = time.monotonic(), False
 
     def is_time_to_arm(self) -> bool:
-        """Whether the first half is over; true only once."""
+        """Whether the first half has ended since the last call."""
         if self._armed or time.monotonic() - self._since < self._half:
             return False
         self._since, self._armed = time.monotonic(), True
@@ -128,7 +128,8 @@ class Drain:
         self._tracer_events = tracer_events
         self._room = max(pool.shape.num_args, SYSCALL_ARGS if tracer_events is not None else 0)
         self._in_hand = 0
-        """The number of records that this round has taken out of their rings but not yet counted in ``events``."""
+        """The number of records that this round has taken out of their rings, but that ``events`` does not include
+        yet."""
         self._partial_at = 0.0
         self._pace = Pace()
         self._ended = 0
@@ -207,7 +208,7 @@ class Drain:
         ring.lend(stream, 0, base, self._overflow)
         ring.who = who
         self._rings[ring] = None
-        # Checked last, since the code that sets ``_armed`` arms all existing rings afterwards.
+        # ``_armed`` is checked last: the code that sets it then arms all rings that exist.
         if self._armed:
             ring.arm()
         return ring
@@ -226,8 +227,8 @@ class Drain:
             self._thread.start()
 
     def _spare_ring(self) -> Ring:
-        """A ring that no tracee has mapped, for a thread that starts when the maximum number of threads have rings.
-        Each event of such a thread traps."""
+        """A ring for a thread that starts when the maximum number of threads already have rings. No tracee has this
+        ring mapped, so each event of the thread traps."""
         while (ring := self._spare_pools[-1].take() if self._spare_pools else None) is None:
             self._spare_pools.append(RingPool(self._pool.shape, self._pool.most))
         return ring
@@ -256,7 +257,7 @@ class Drain:
 
     def describe(self, facts: Mapping[str, str | int]) -> None:
         """Add ``facts`` to the trace's description of the run."""
-        # The drain's thread may be about to write the same metadata.
+        # The lock is needed because the drain's thread may write the same metadata.
         with self._lock:
             self._describe(facts)
 
@@ -294,7 +295,7 @@ class Drain:
         except Exception as error:
             with self._lock:
                 self._fail(error)
-        # No other thread empties the rings.
+        # If this thread dies, no other thread will empty the rings.
         while not self._stopping:
             self._wanted.acquire(timeout=PERIOD)
             with self._lock:
@@ -390,12 +391,11 @@ class Drain:
         partial = final or now >= self._partial_at
         if partial:
             self._partial_at = now + PERIOD
-            # A round that skips partly filled packets must not begin the order's round: records in these packets may be
-            # older.
+            # A round that skips partly filled packets must not begin a round of the time order, because older records
+            # may be in these packets.
             self._order.begin_round()
         self._in_hand, self._ended = self._thread_order.waiting, 0
-        # These are read before the rings of clients. The other rings are read after the rings of clients
-        # (`ThreadOrder`).
+        # Read the tracer's own events before the rings of clients, and the other rings after them (`ThreadOrder`).
         complete, ended_rings = self._clock.source.read(), {ring for ring in self._rings_now() if ring.ended}
         taken = self._take_tracer_events()
         fill = self._take_from_clients(everything=partial, final=final and self._stopping)
@@ -538,7 +538,7 @@ class Drain:
 
     def _add_stores(self, ring: Ring, records: Records | None, *, ended: bool = False) -> None:
         if records is None and ring.who is not None:
-            # The ring was lent before the thread ran, and the thread has not used it.
+            # The ring was lent before the thread ran, and the thread has never used it.
             return
         source = Source(*self._numbered(ring))
         self._thread_order.add_stores(ring, source, records, ring.lost, ended=ended)
@@ -562,7 +562,7 @@ class Drain:
         self._count_sites(records)
         if self._sinks:
             self._order.add(decode(records, number, self._clock, self._room))
-        # These packets are as large as packets of other rings, so that a full disk ends the trace no earlier.
+        # Write packets of the same size as those of other rings, so that a full disk does not end this trace earlier.
         most = self._pool.shape.packet_payload // self._pool.shape.record_size
         for first in range(0, len(records), most):
             self._write_packet(number, stream, records[first : first + most].view("u1").data, discarded)

@@ -43,8 +43,8 @@ class ClockAccount(NamedTuple):
 
 
 class _Ring:
-    """The state of a client: its clock since the last jump, the number that it has answered last, and the time of its
-    last event."""
+    """The state of the client of one ring: the bounds of its clock since the last jump, the number that it has answered
+    last, and the time of its last event."""
 
     __slots__ = ("answered", "clock", "last")
 
@@ -137,7 +137,7 @@ class Exchange:
         first, last = int(stamps.min()), int(stamps.max())
         client.clock.add(last, None, now, sure=False)
         if not client.clock.is_bounded:
-            # There is no answer, or its number was never asked: the client does not use the guest library.
+            # There is no answer, or its number was never sent. So the client does not use the guest library.
             return np.full(len(stamps), now, np.uint64)
         line = client.clock.line()
         self._rate = line.rate
@@ -148,7 +148,8 @@ class Exchange:
         return ticks
 
     def _begin_anew(self, client: _Ring, clock: int, answer: Answer, asked: int, now: int) -> None:
-        """Start over, since the clock has jumped before ``answer``: earlier bounds do not apply to later stamps."""
+        """Discard the bounds of the clock, because it has jumped before ``answer``: bounds from before a jump do not
+        apply to later stamps."""
         before = client.clock.line()
         self._jumps += 1
         self._jumped(round((asked + now) / 2 - before.ticks - before.at(answer.stamp)))

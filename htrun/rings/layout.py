@@ -44,8 +44,8 @@ mask`` in the ring."""
 DROPPED = 0x18
 """u64: the number of events that were lost because the ring was full and the overflow policy does not block."""
 TRAP_TIME = 0x50
-"""u64: the time stamp counter when a trampoline gave up because the ring was full or armed. It is the time of the event
-that then traps. htrun sets it to 0 after reading it."""
+"""u64: the time stamp of an event that traps because the ring was full or armed. The trampoline stores it before the
+trap. htrun sets it to 0 after reading it."""
 # Constants of the ring, written by htrun before the thread sees it.
 PACKETS = 0x20
 """u64: the address of the first packet."""

@@ -3,9 +3,9 @@ between a lower and an upper bound.
 
 Between two jumps, the ratio of the clocks is constant, so htrun's ticks are a straight line over the machine's stamps.
 A lower bound is a point that the line must not pass below; an upper bound is a point that the line must not pass above.
-All lines that respect all bounds are possible. `MachineClock` takes a line in the middle, and computes how far the
-other lines are from this line. Only the bounds on the convex hulls matter, as in Trace Compass's synchronisation of
-traces.
+All lines that respect all bounds are possible. `MachineClock` uses a line in the middle of the possible lines, and
+computes the maximum distance between this line and the others. Only the bounds on the convex hulls matter, as in Trace
+Compass's synchronisation of traces.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ class MachineClock:
         return False
 
     def line(self) -> Line:
-        """The line in the middle of all possible lines. There must be both lower and upper bounds."""
+        """A line halfway between the extreme possible lines: its rate is the mean of the least and the greatest
+        possible rate. There must be both lower and upper bounds."""
         rate = (self._possible.low + self._possible.high) / 2
         stamp, ticks = self._highs[-1]
         low = max(value - ticks - rate * (at - stamp) for at, value in self._lows)
@@ -95,7 +96,7 @@ class MachineClock:
         return Line(stamp, ticks + round((low + high) / 2), rate)
 
     def error(self, line: Line, stamp: int) -> float:
-        """The maximum distance of any possible line from ``line`` at ``stamp``, in ticks."""
+        """The maximum distance in ticks between ``line`` and any possible line at ``stamp``."""
         slow, fast = self._possible
         middle = line.at(stamp)
         low = max(
@@ -112,7 +113,7 @@ def converted(line: Line, stamps: NDArray[np.uint64], first: int, last: int) -> 
     this range."""
     import numpy as np
 
-    # Differences are small enough for floating point, except those of stamps that a guest has made up.
+    # Only invalid stamps have differences that are too large for floating point.
     away = (stamps - np.uint64(line.stamp)).view(np.int64).astype(np.float64) * line.rate
     ticks = np.clip(away, float(first - line.ticks), float(last - line.ticks))
     return (np.int64(line.ticks) + np.rint(ticks).astype(np.int64)).astype(np.uint64)

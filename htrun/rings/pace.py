@@ -10,8 +10,8 @@ This time and the time for which `TimeOrder` holds events back are together well
 lag.
 """
 _AIM = 0.5
-"""The fraction of a ring that should be full at the next poll, if events keep coming at the same rate. The rest is for
-bursts."""
+"""The fraction of a ring that should be full at the next poll, if events keep coming at the same rate. The remaining
+room is for bursts."""
 _SHORTEST = 0.002
 """The minimum time between two rounds, in seconds. A shorter pause would take no longer than the round itself."""
 

@@ -40,7 +40,7 @@ class Overflow(Enum):
 
 
 _ENDLESS = 1 << 62
-"""A count of released packets that no writer reaches."""
+"""A count of released packets that is so large that a writer never waits."""
 
 
 _LONGEST_TRAP = 1 << 40
@@ -48,7 +48,7 @@ _LONGEST_TRAP = 1 << 40
 for a long time in between."""
 
 _MOST_EVENTS = 1 << 48
-"""A number of events that is greater than any thread can emit. No trampoline writes a higher count."""
+"""A number of events that no thread can reach. A greater count was not written by a trampoline."""
 _MOST_REPAIRS = 8
 """The maximum number of times that a ring is repaired for one event."""
 _WORD_MASK = (1 << 64) - 1
@@ -146,7 +146,7 @@ class Ring:
 
     @property
     def is_unused(self) -> bool:
-        """Whether the thread has written nothing to the ring, according to the guest's memory."""
+        """Whether the thread has written nothing to the ring, according to the control block in the guest's memory."""
         start = self.base + self._packet_offset(0) + layout.PACKET_HEADER
         return not self._read_packet and not self._read_bytes and self._control[0] == start
 
@@ -182,8 +182,8 @@ class Ring:
 
     @property
     def extent(self) -> int:
-        """The number of bytes from the ring's start that the thread has reached. This is the ring's size after the
-        reader has wrapped around."""
+        """The number of bytes of the ring, counted from its start, that the thread has used so far. After the first
+        lap, this is the ring's size."""
         if self._read_packet >= self.shape.packets:
             return self.shape.size
         return min(max(self._control[layout.POSITION // _WORD] - self.address, 0), self.shape.size)
@@ -229,7 +229,7 @@ class Ring:
             self.disarm()
 
     def take_trap_time(self, now: int) -> int:
-        """The ticks of the event for which the thread has trapped: the ticks that the trampoline has stored, or ``now``
+        """The ticks of the event for which the thread has trapped: the value that the trampoline has stored, or ``now``
         if it has stored none. The guest may have written the stored value, so it is accepted only within
         `_LONGEST_TRAP`."""
         time = self._control[layout.TRAP_TIME // _WORD]
@@ -271,7 +271,8 @@ class Ring:
         return self.base + self._packet_offset(packet) + layout.PACKET_HEADER + self.shape.packet_payload
 
     def _gives_up(self) -> bool:
-        """Whether to count the event as lost, because other threads of the guest keep overwriting the ring."""
+        """Whether to count the event as lost, because the ring was repaired too often for it: other threads of the
+        guest keep overwriting the ring."""
         self._vain_repairs += 1
         if self._vain_repairs < _MOST_REPAIRS:
             return False
@@ -295,7 +296,7 @@ class Ring:
         if not self._is_current(number, control[0]):
             self.damaged = True
             return False
-        # The reader's own count, not `RELEASED` in the shared memory.
+        # Use the reader's own count, not `RELEASED` in the shared memory, which the guest can change.
         if not self.overwrites and number + 1 >= self._read_packet + self.shape.packets - 1:
             return False
         start = self.base + self._packet_offset(number + 1) + layout.PACKET_HEADER
@@ -306,7 +307,7 @@ class Ring:
 
     def _is_current(self, number: int, position: int) -> bool:
         """Whether a thread at ``position`` can be in packet ``number``."""
-        # To the reader, the end of a packet is the start of the next one, so the reader may be one packet ahead.
+        # The reader may be one packet ahead, since it takes the end of a packet as the start of the next packet.
         ahead = number + 1 - self._read_packet
         if not 0 <= ahead <= (_MOST_EVENTS if self.overwrites else self.shape.packets):
             return False
@@ -336,7 +337,7 @@ class Ring:
         if ahead == 0 and used < self._read_bytes:
             self.damaged = True
             return
-        # These values are fixed now, since `consume` advances while the caller iterates over the chunks.
+        # Read these values now, since `consume` changes them while the caller iterates over the chunks.
         start, first_packet, last_packet = self._read_bytes, self._read_packet, self._read_packet + ahead
         for number in range(first_packet, last_packet + 1):
             end = used if number == last_packet else shape.packet_payload
@@ -349,7 +350,8 @@ class Ring:
         """Begin with the oldest packet that is still complete, and count the records of overwritten packets as lost."""
         shape = self.shape
         number = self._control[layout.PACKET_NUMBER // _WORD]
-        # To `_locate`, the end of a packet is the start of the next one, which the thread has not begun yet.
+        # `_locate` returns the next packet for the end of a packet, although the thread has not begun the next packet
+        # yet.
         current = number + 1 if (number + 1) & (shape.packets - 1) == place and used == 0 else number
         oldest = current - (shape.packets - 1)
         if current & (shape.packets - 1) == place and self._read_packet < oldest < _MOST_EVENTS:

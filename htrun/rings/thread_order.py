@@ -25,8 +25,8 @@ _NEVER = (1 << 64) - 1
 
 
 class Given(NamedTuple):
-    """The ``records`` of one thread in order of time; None if there is only a loss, or the end of the thread, to
-    report.
+    """The ``records`` of one thread in order of time. ``records`` is None if only a loss, or the end of the thread,
+    must be reported.
 
     ``discarded``: the number of events that the thread has lost so far. ``lost_more``: whether this number has grown
     since the last report. ``ended``: whether the thread has no ring any more.
@@ -40,9 +40,9 @@ class Given(NamedTuple):
 
 
 class _Thread:
-    """The state of one thread. ``clients``: the records from rings of the channel that have still to be given.
-    ``stores``: the records of stores that have still to be given. ``rings``: the thread's current rings of both kinds.
-    Losses include those of earlier rings. ``reported``: the number of losses that were already reported."""
+    """The state of one thread. ``clients``: the records from rings of the channel that `give` has not returned yet.
+    ``stores``: the records of stores that `give` has not returned yet. ``rings``: the thread's current rings of both
+    kinds. Losses include those of earlier rings. ``reported``: the number of losses that were already reported."""
 
     __slots__ = ("client_lost", "client_lost_before", "clients", "reported", "rings", "source", "store_lost", "stores")
 
@@ -64,7 +64,7 @@ class ThreadOrder:
     def __init__(self) -> None:
         self._threads: dict[int, _Thread] = {}
         self.waiting = 0
-        """The number of records that were added but not returned yet."""
+        """The number of records that were added, and that `give` has not returned yet."""
 
     def add_client(self, taken: Taken) -> None:
         """Add the content of one ring of the channel."""
@@ -116,7 +116,7 @@ class ThreadOrder:
 
 
 def _merged(thread: _Thread, complete: int) -> Records | None:
-    """Take the thread's records up to ``complete``. Returns None if there are none."""
+    """Remove the thread's records up to ``complete``, and return them in order of time; None if there are none."""
     import numpy as np
 
     clients, thread.clients = thread.clients, []
