@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from htrun.tracee.wait import Waiter
 
 _BEFORE_FIRST = 1000
-"""The ticks that the start of the first thread is dated before its first call: a few hundred nanoseconds, in which no
-event happens."""
+"""The start of the first thread gets a time that is this number of ticks before its first call: a few hundred
+nanoseconds, in which no event happens."""
 
 
 class Calls:
@@ -90,8 +90,8 @@ class Calls:
             self._denied.forget(thread.tid)
 
     def launching(self, stopped: StoppedThread) -> None:
-        """Store the facts of the exec by which the first process is about to become the program. If this exec succeeds,
-        it is the first recorded call."""
+        """Keep the facts of the exec with which the first process becomes the program. If this exec succeeds, it will
+        be the first recorded call."""
         call = self.wait.look(stopped)
         self._first = call, self._pointed_to(stopped.thread, call)
 
@@ -117,7 +117,7 @@ class Calls:
             self.entered(stopped)
 
     def watch(self, thread: Thread) -> None:
-        """Make sure that the loop sees the end of the thread's current call."""
+        """Make sure that the loop gets the stop after the thread's current call."""
         self.wait.watch(thread.tid)
 
     def returned(self, stopped: StoppedThread) -> None:
@@ -137,7 +137,7 @@ class Calls:
         self._denied.returned(stopped)
 
     def made(self, stopped: StoppedThread) -> None:
-        """Record the return of a call that htrun has already let the thread make, for another purpose."""
+        """Record the return of a call that another part of htrun has already let the thread make."""
         if self.wait.state(stopped.tid) is not State.OUTSIDE and self.wait.has_returned(stopped):
             self.returned(stopped)
 

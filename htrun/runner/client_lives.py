@@ -2,7 +2,7 @@
 
 A ring has the ids that its owner sees, and the inode of the owner's PID namespace. With these, htrun finds the process
 in ``/proc``. A descriptor of the process (pidfd_open(2)) reports its exit, however it dies. A thread that exits by
-itself marks its ring; a thread that was killed has disappeared from ``/proc``. An exec kills all threads of a program
+itself marks its ring. A thread that was killed no longer exists in ``/proc``. An exec kills all threads of a program
 but starts no new process: if the new program takes a ring, this ring has the same ids but another image. This shows
 that the rings of the former image are abandoned.
 """
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from htrun.rings.client_rings import ClientRings
 
 _PERIOD = 0.25
-"""The interval, in seconds, at which htrun looks for threads that have exited."""
+"""The interval, in seconds, at which htrun checks whether threads have exited."""
 _LOOKS = 20
-"""The number of looks after which a thread that has not yet written its identity will never do so: it was killed."""
+"""If a thread has taken a ring, but has not written its identity after this number of checks, it was killed."""
 
 
 class _Ids(NamedTuple):
@@ -44,7 +44,7 @@ class _Process:
     def __init__(self, pid: int, descriptor: int | None, translated: dict[int, int] | None = None) -> None:
         self.pid = pid
         self.descriptor = descriptor
-        """None if no descriptor could be opened."""
+        """The pidfd of the process; None if it could not be opened."""
         self.dead = False
         self.since = time.monotonic()
         self.translated = translated
@@ -96,7 +96,7 @@ class ClientLives:
         self._by_descriptor: dict[int, _Process] = {}
         self._claims: dict[int, _Claim] = {}
         self._incomplete: dict[int, int] = {}
-        """The rings whose owner has not yet written its identity, each with the number of looks so far."""
+        """The rings whose owner has not yet written its identity, each with the number of checks so far."""
         self._last: list[int] = []
         self._threads_at = 0.0
         self.processes_seen = 0
@@ -108,7 +108,7 @@ class ClientLives:
         return any(not process.dead for process in self._processes.values())
 
     def look(self, rings: ClientRings) -> bool:
-        """Note which owners are new and which are gone. Returns whether the owners have changed."""
+        """Find new owners of rings, and owners that are gone. Returns whether the owners have changed."""
         with self._lock:
             owners = rings.owners()
             changed = owners != self._last
@@ -156,7 +156,7 @@ class ClientLives:
             self._incomplete[number] = looks
             return
         if in_machine:
-            # The ids are those of the machine's own processes, and htrun does not see these exit.
+            # The ids belong to processes of a virtual machine, whose exit htrun cannot see.
             return
         process = self._process(_Ids(namespace, owner >> 32))
         claim = _Claim(owner, cookie, process, since)
@@ -185,7 +185,7 @@ class ClientLives:
         rings.ring_exited(number, claim.owner, tid, source)
 
     def _look_at_threads(self, rings: ClientRings) -> None:
-        # If a process died quickly, the drain may have freed its rings before this look.
+        # If a process has died quickly, the drain may have freed its rings before this check.
         old = time.monotonic() - _PERIOD
         self._processes = {
             ids: process
@@ -202,7 +202,8 @@ class ClientLives:
                 self._exited(number, claim, rings)
 
     def _process(self, ids: _Ids) -> _Process:
-        """The process that sees its own id and PID namespace as ``ids``; a process marked dead if there is none."""
+        """The process whose rings contain ``ids``, its process id and PID namespace as it sees them. If there is no
+        such process, the result is an object that is marked as dead."""
         process = self._processes.get(ids)
         if process is None or process.dead:
             found = self._found(ids)

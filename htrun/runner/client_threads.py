@@ -37,8 +37,8 @@ class _Ids(NamedTuple):
 
 
 class ClientThreads:
-    """Starts to drain the channel's rings when a process maps one for the first time. All methods but `_source_of` must
-    be called by the tracer's main thread."""
+    """Starts to drain the channel's rings when a process maps one for the first time. Except `_source_of`, all methods
+    must be called by the tracer's main thread."""
 
     def __init__(
         self, channel: Channel, threads: Mapping[int, Thread], recording: Recording, warnings: Warnings
@@ -49,7 +49,7 @@ class ClientThreads:
         self._warnings = warnings
         self._rings: ClientRings | None = None
         self._in_namespaces = False
-        """Whether some clients may see ids that differ from those that htrun sees."""
+        """Whether there may be clients whose ids in their own PID namespace differ from those that htrun sees."""
 
     def mapped(self, thread: Thread) -> None:
         """Note that a thread maps rings of the channel: for its process, or for the machine that its process runs."""

@@ -30,7 +30,7 @@ class DeniedCalls:
         self._wanted = wanted
         self._streams: dict[int, int] = {}
         self._made: set[int] = set()
-        """The threads that are in a call before which a filter of htrun's has stopped them."""
+        """The threads that are in a call at which one of htrun's filters has stopped them."""
 
     def filter_added(self, thread: Thread, others: Iterable[Thread]) -> None:
         """Watch a thread that is about to install a filter, and the ``others`` in its process, which may get the filter
@@ -42,14 +42,14 @@ class DeniedCalls:
             self._hide(each.tid)
 
     def look_out(self, thread: Thread) -> None:
-        """If the thread's process has installed a filter, make sure that the machine code leaves all stops of the
-        thread to Python."""
+        """If the thread's process has installed a filter, make sure that Python handles all stops of the thread, and
+        not the machine code."""
         if thread.process.filtered:
             self._wait.watch(thread.tid)
             self._hide(thread.tid)
 
     def made(self, thread: Thread) -> None:
-        """Note that a filter of htrun's has stopped a thread before a call. So the call is not denied."""
+        """Note that one of htrun's filters has stopped a thread before a call, so that the call is not denied."""
         if thread.process.filtered:
             self._made.add(thread.tid)
             self.look_out(thread)

@@ -28,7 +28,8 @@ class Ending(Protocol):
         """Handle a stop or the death of a tracee after the request. Raises `TraceeDied`."""
 
     def stop_handled(self) -> None:
-        """Called when the loop has handled a stop after the request; the stop itself may be older than the request."""
+        """Called when the loop has handled a stop and the end of the run was requested. The stop may be older than the
+        request."""
 
 
 class Killing(Ending):

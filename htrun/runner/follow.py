@@ -9,8 +9,8 @@ At most one of the threads that trap is kept, since the others may do much work 
 that makes enough recorded calls is kept. So is every process that such a thread creates, since most processes make a
 few dozen calls and exit.
 
-The guest must not notice this. A thread gets its former processors back when it has hardly stopped for a moment. It
-also gets them back before a call that queries or sets processors: a filter stops the thread at these calls. The threads
+The guest must not notice this. So a thread gets its former processors back when it has made only a few stops for a
+while. It also gets them back before a call that queries or sets processors, at which a filter stops the thread. Threads
 that it creates get its former processors, too. Meanwhile ``Cpus_allowed`` in ``/proc`` shows the single processor, and
 so does a query by a process without a channel. A thread that is no longer on the processor where htrun has put it was
 moved by another program (taskset, a job scheduler), and is not moved again.
@@ -45,10 +45,10 @@ CALL_STOPS = 16
 _DENSE_CALLS_NS = 4_000_000
 """A thread is kept if `CALL_STOPS` stops take less than this time, in nanoseconds."""
 _MANY_STOPS = 1 << 30
-"""The number of stops that a kept thread is allotted: so many that they never run out."""
+"""The count of stops that is set for a kept thread, so large that it never reaches 0."""
 _QUIET = 0.02
-"""The interval, in seconds, at which kept threads are checked. A thread that has hardly stopped in an interval is
-released."""
+"""The interval, in seconds, at which kept threads are checked. A thread that has made only a few stops in an interval
+is released."""
 _FEW_STOPS = 8
 """A thread is released after an interval without a trap and with fewer than this number of stops for recorded calls."""
 _PROCESSOR_FIELD = 36
@@ -56,7 +56,7 @@ _PROCESSOR_FIELD = 36
 
 
 class CallStops(Protocol):
-    """Counts down the stops that threads make for recorded calls."""
+    """Counts the stops that threads make for recorded calls, from a set number down to 0."""
 
     def stops_left(self, tid: int) -> int:
         """The number of stops until `Follow.ran` is called for the thread."""
@@ -78,8 +78,7 @@ class _Kept:
 
 
 def _undisturbed(method: Callable[Concatenate[Follow, _P], None]) -> Callable[Concatenate[Follow, _P], None]:
-    """Make the timer's handler do nothing during ``method``: the timer may expire between any two steps of the tracer's
-    main thread."""
+    """Disable the timer's handler during ``method``, since the timer may expire at any moment."""
 
     @functools.wraps(method)
     def undisturbed(self: Follow, /, *arguments: _P.args, **more: _P.kwargs) -> None:
@@ -130,8 +129,8 @@ class Follow:
 
     @_undisturbed
     def ran(self, tid: int) -> None:
-        """Decide whether to keep a thread that has used up its allotted stops for recorded calls. The thread is still
-        stopped."""
+        """Decide whether to keep a thread that has made the number of stops for recorded calls that was set for it. The
+        thread is still stopped."""
         now = time.monotonic_ns()
         before, self._looked_at[tid] = self._looked_at.get(tid), now
         if tid not in self._kept and (before is None or now - before < _DENSE_CALLS_NS):
@@ -186,7 +185,7 @@ class Follow:
         self.run.begin(thread.tid)
         dense = self.run.began - began < _DENSE_NS
         self._runs += 1
-        # htrun does not add filters for a guest that has its own filter, so its queries of processors would not stop.
+        # htrun adds no filters to a guest that has its own filter, so the guest's queries of processors would not stop.
         if dense and thread.tid not in self._kept and not thread.process.filtered:
             self.release()
             self._keep(thread.tid)

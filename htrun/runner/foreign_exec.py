@@ -4,7 +4,7 @@ emulator.
 The emulator's arguments need memory in the tracee. They do not fit on every stack: the stack of a vfork child may have
 only a few kilobytes, in the middle of the parent's memory (posix_spawn, Go). So the thread maps memory, by a call that
 htrun injects before the exec. An exec removes this memory with the old address space. If a parent shares the address
-space, the memory stays, and the next exec uses it.
+space, the memory remains, and the next exec reuses it.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class ForeignExec:
         try:
             path_at, argv_at = self._write_arguments(call, rewrite)
         except OSError:
-            # There is no memory for the arguments. The kernel then fails to run the program, as it would without htrun.
+            # There is no memory for the arguments, so the exec is not replaced. The kernel cannot run the program, and
+            # the exec fails as it would without htrun.
             return False
         thread.exec.registers = before
         if call.name == "execveat":
@@ -129,7 +130,7 @@ class ForeignExec:
         return addresses[0], start
 
     def _room(self, call: StoppedCall, size: int) -> int:
-        """The address of ``size`` bytes that nothing else uses until the exec is `done`. Raises OSError."""
+        """The address of ``size`` bytes that are reserved for this exec until `done` is called. Raises OSError."""
         thread = call.thread
         if thread.process.filtered:
             # A call injected by htrun could kill the thread, so the arguments are written below its stack.
@@ -145,8 +146,8 @@ class ForeignExec:
         return room[0]
 
     def _mapped(self, call: StoppedCall, size: int) -> int:
-        """Map ``size`` bytes by a call that the thread makes. Afterwards the thread is before its exec again. Raises
-        OSError."""
+        """Map ``size`` bytes by a call that the thread makes. Afterwards the thread is stopped before its exec again.
+        Raises OSError."""
         registers = call.registers
         instruction = call_instruction(call.thread.space.memory, call.abi, registers.pc)
         skipped = registers.copy()

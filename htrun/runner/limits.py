@@ -18,11 +18,11 @@ _MAP_NORESERVE = 0x4000
 _DESCRIPTORS = 12
 """The largest number of files that are open at the same time, while modules are imported and outputs are written."""
 _SPACE = 896 << 20
-"""The bytes of address space that htrun needs: for modules, the rings of some threads, and memory for trampolines."""
+"""The size in bytes of the address space that htrun needs: for modules, the rings of some threads, and trampolines."""
 _DATA = 320 << 20
-"""The bytes of private memory that htrun needs: for numpy and batches of events."""
+"""The size in bytes of the private memory that htrun needs: for numpy and batches of events."""
 _STACK = 2 << 20
-"""The bytes of a thread's stack if the stack limit is infinite. Otherwise the default size is the stack limit
+"""The size in bytes of a thread's stack if there is no stack limit. Otherwise the default size is the stack limit
 (pthread_attr_setstacksize(3))."""
 _THREADS = 2
 """The number of threads in addition to the main thread: the drain, and the thread that waits for signals."""

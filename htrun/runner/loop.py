@@ -64,7 +64,7 @@ class Loop:
         self._program_began = executed
 
     def run(self) -> None:
-        """Wait and act until all tracees are gone. Only the first process remains, because its death is delayed
+        """Wait for stops and handle them until all tracees are gone, except the first process, whose death is delayed
         (`FirstProcess`)."""
         threads, ending, signals = self._tracees.threads, self._ending, self._signals
         while (found := self._waiter.next(self._tracees)) is not None:
@@ -89,8 +89,7 @@ class Loop:
         self._first.settle()
 
     def _stranger(self, stop: stops.Stop) -> None:
-        """Handle a stop of a thread that no event of its creator has reported yet. If the thread is dying, it is not
-        registered."""
+        """Handle a stop of a thread that no event has reported yet. If the thread is dying, it is not registered."""
         match stop:
             case stops.Exited(tid, _) | stops.Killed(tid, _):
                 self._tracees.stranger_ended(tid)

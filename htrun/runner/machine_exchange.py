@@ -1,4 +1,5 @@
-"""What htrun knows about the clocks of machines before the machines answer, and what it reports about these clocks."""
+"""Creates the exchange with virtual machines, with the rates that are possible for their clocks, and reports on these
+clocks in the summary."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 _SECOND = 1_000_000_000
 _PAUSE = 0.005
-"""The minimum time, in seconds, between two numbers that are written to the exchange."""
+"""The minimum time, in seconds, between two numbers that htrun writes to the header."""
 _TOLERANCE = 0.02
 """The largest error of a rate that is known only approximately, as a fraction of the rate."""
 
@@ -66,7 +67,7 @@ def clock_of_machines(rings: ClientRings | None, clock: Clock) -> dict[str, int 
 
 
 def _rates(number: int, clock: Clock) -> Sequence[Rates]:
-    """What is known about the rate of clock ``number`` in a machine.
+    """The ranges of rates that are possible for clock ``number`` in a machine, the most likely first.
 
     The machine's counter is the host's counter, unless KVM scales it. KVM does so if the machine has come from another
     host.

@@ -66,8 +66,8 @@ class MachineStarts:
         self._starting.discard(pid)
 
     def mapped(self, pid: int) -> Machine:
-        """How process ``pid`` runs a machine. The process has just mapped the channel. Warns if processes share the
-        channel but can't see each other's locks."""
+        """Handle process ``pid``, which has just mapped the channel. Returns how it runs a machine, if it does. Warns
+        if processes share the channel but can't see each other's locks."""
         machine = runs_machine(pid)
         self._starting.discard(pid)
         self._any = self._any or machine

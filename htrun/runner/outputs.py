@@ -73,7 +73,7 @@ class Outputs(NamedTuple):
         )
 
     def packet_sink(self, clock: Clock, warnings: Warnings) -> PacketSink | None:
-        """The native trace; None if it is not wanted. Its modules are imported only here, when the program is already
+        """The native trace; None if the user wants none. Its modules are imported here, when the program is already
         running."""
         if self.trace is None:
             return None

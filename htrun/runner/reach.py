@@ -1,4 +1,5 @@
-"""Checks whether the programs of a run can open the channel. The path of the channel is a link in htrun's ``/proc``."""
+"""Checks whether the programs of a run can open the channel. The channel's path is a symbolic link to
+``/proc/PID/fd/N`` of htrun, which other users, and processes in other namespaces, cannot follow."""
 
 from __future__ import annotations
 
@@ -29,8 +30,8 @@ class Reach:
 
     def executed(self, pid: int) -> None:
         """Handle the start of a program by process ``pid``."""
-        # The process is gone, or htrun may not inspect it. In the latter case `MappingCalls` reports this when it
-        # matters.
+        # Ignore a process that is gone, or that htrun may not inspect. If such a process maps the channel,
+        # `MappingCalls` reports the problem.
         with suppress(OSError):
             user = os.stat(f"/proc/{pid}").st_uid
             if user != self._user or _namespaces_of(str(pid)) != self._namespaces:
@@ -71,8 +72,8 @@ def _namespaces_of(process: str) -> list[str]:
 
 
 def _hindrance(path: Path, user: int) -> str:
-    """A message that names a directory above ``path`` that ``user`` can't enter; empty if htrun finds no such
-    directory."""
+    """The reason why ``user`` can't open ``path``: the name of a parent directory that this user can't enter. Empty if
+    htrun finds no such directory."""
     for directory in path.parents:
         status = os.stat(directory)
         if not status.st_mode & _SEARCH_BY_OTHERS and status.st_uid != user:

@@ -1,5 +1,4 @@
-"""The part that all runs have in common, however their events reach htrun: a recording, outputs, and an account at the
-end."""
+"""The common base of traced and untraced runs: a recording, outputs, and an account of the run at the end."""
 
 from __future__ import annotations
 
@@ -59,7 +58,7 @@ class RecordedRun:
             try:
                 step()
             except Exception as error:
-                # The later steps must still be done: they close the outputs, and report the failure.
+                # Continue with the later steps, which close the outputs and report the failure.
                 self._failed(error, "the account of the run is not complete")
 
     def note_failure(self, error: Exception) -> None:

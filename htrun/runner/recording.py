@@ -157,7 +157,8 @@ class Recording:
         if ring is None:
             return
         if ring.who is not None:
-            # The drain has not seen an event of this thread yet. It may ask for the name when the thread is gone.
+            # The drain has not taken an event of this thread yet. It may need the thread's name when the thread is
+            # gone.
             thread.comm = "" if ring.is_unused else last_name_of(thread)
             if thread.space.arena is not None:
                 thread.space.arena.family.learn(emitted=not ring.is_unused)

@@ -37,8 +37,8 @@ def run(options: RunOptions, launcher: Launcher) -> NoReturn:
             launch = _with_device(launch, options, channel)
         outputs = Outputs.open(options, launch)
         _prepare(channel)
-        # This comes last, because from here on the launcher dies with this process. Before this, the launcher can still
-        # report an error.
+        # This is the last step, because from here on the launcher dies when this process exits. Until then, the
+        # launcher can report an error.
         start, options = _started(options, launch, launcher, channel)
         release_inherited()
         start.go()
@@ -113,7 +113,7 @@ def _trace(start: Start, options: RunOptions, channel: Channel, outputs: Outputs
     sees that process die."""
     try:
         try:
-            # htrun does not use OpenBLAS, but numpy loads it, and it would start a thread for each processor.
+            # numpy loads OpenBLAS, which would start a thread for each processor. htrun does not use OpenBLAS.
             os.environ["OPENBLAS_NUM_THREADS"] = "1"
             _trace_and_account(start, options, channel, outputs)
         finally:
@@ -127,11 +127,12 @@ def _trace(start: Start, options: RunOptions, channel: Channel, outputs: Outputs
 
 
 def _trace_and_account(start: Start, options: RunOptions, channel: Channel, outputs: Outputs) -> None:
-    # Imported only here, because the program is already starting meanwhile.
+    # Imported here, because the program is already running.
     import threading
 
     session = _session(start, options, channel, outputs)
-    # The start is over (htrun/commands/run.py). All objects that exist now live until the end.
+    # Enable the garbage collector again (htrun/commands/run.py). It can skip all objects that exist now, because they
+    # live until the end.
     gc.freeze()
     gc.enable()
     threading.Thread(target=_end_when_asked, args=(session, channel), daemon=True).start()
@@ -142,7 +143,7 @@ def _trace_and_account(start: Start, options: RunOptions, channel: Channel, outp
         session.note_failure(error)
         raise
     finally:
-        # No process may open the channel after the last process has exited, while records are still being written.
+        # Remove the path now, so that no other process opens the channel while the remaining records are written.
         channel.remove()
         session.finish()
 

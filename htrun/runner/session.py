@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from htrun.tracee.inject import Injection
 
 _SWITCH_INTERVAL = 0.0005
-"""How long, in seconds, the drain may keep the interpreter while a trap has woken the tracer's thread (default: 5
-ms)."""
+"""The time, in seconds, after which the drain must release the interpreter if a trap has woken the tracer's thread.
+Python's default is 5 ms."""
 
 
 class Session(RecordedRun):
@@ -155,7 +155,7 @@ class Session(RecordedRun):
 
     def _warn_of_costly_sites(self) -> None:
         if self._traps is None or not self._options.patch or self._warnings.counts[Kind.INJECTION.value]:
-            # The user wants each event to trap, or knows already that it does.
+            # Do not warn if the user wants each event to trap, or already knows that it does.
             return
         from htrun.intercept.sites import costly
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 _SIGSEGV = SEGV_STOPPED >> 8
 _SIGTRAP = 5
 _FEW_SIGNALS = 8
-"""If a run has at most this many signals, all of them are delivered here. It is worth importing the machine code only
-if there are more."""
+"""The first signals of a run are delivered here. The machine code is imported only if there are more signals than
+this."""
 
 
 class SignalStops:
@@ -140,8 +140,8 @@ class SignalStops:
         if thread.signals.stepped and not deliver:
             deliver = self._masks.report_step(stopped, traps.wait.registers)
         if self._calls.recording and thread.process.filtered:
-            # Otherwise the machine code would resume the thread so that it does not stop at its next call, and would
-            # handle its next traps without a return to Python.
+            # Return to Python after this trap. The machine code would resume the thread so that it does not stop at its
+            # next call, and would handle its next traps without a return to Python.
             self.forget_traps()
             stopped.set_registers(traps.wait.registers)
             self._calls.resume(stopped, Request.CONT, deliver)

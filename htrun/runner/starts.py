@@ -1,7 +1,7 @@
-"""How a run gets its processes, and what happens to them at its end.
+"""The ways in which a run gets its processes, and in which these processes are ended.
 
-There are two ways. htrun traces the process that it launches (`LaunchedProgram`), or it supervises a child that becomes
-the program (`UntracedProgram`).
+There are two ways: htrun traces the process that becomes the program (`LaunchedProgram`), or it supervises a child that
+becomes the program (`UntracedProgram`).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from htrun.tracee.first_process import FirstProcess
 
 _MOST_DESCRIPTOR = 99
-"""The highest descriptor to choose. Scripts use descriptors below 10, and bash uses 255 itself."""
+"""The greatest descriptor number that htrun chooses. Scripts use numbers below 10, and bash uses 255 itself."""
 
 
 class Start(Protocol):
-    """A way to get processes."""
+    """The start of a run's processes."""
 
     def seize(self) -> None:
         """Become the tracer, if the program is traced. Raises `HtrunError` if this fails; nothing has changed then."""
@@ -39,7 +39,7 @@ class Start(Protocol):
 
 
 class TracedStart(Start, Protocol):
-    """A way to get tracees."""
+    """The start of a run whose processes are traced."""
 
     def first_process(self) -> FirstProcess:
         """The process whose death htrun delays until all records are written."""

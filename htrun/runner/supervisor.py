@@ -51,7 +51,7 @@ _KILLED = 128
 _OWN_FAILURE = 125
 """`htrun.errors.ExitCode.OWN_FAILURE`."""
 _PATIENCE = 0.1
-"""The seconds that a witness has to answer before it is assumed to be stopped."""
+"""The time in seconds after which a witness that has not answered is assumed to be stopped."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -65,9 +65,9 @@ class _Signal(NamedTuple):
 
 
 def serve(numbers: str) -> NoReturn:
-    """Supervise the program, and exit as the program does. ``numbers``: the part of the first argument after `OPTION`.
-    All signals have been blocked since before the program was created, so none is missed
-    (`htrun/launch/launcher.S`)."""
+    """Supervise the program, and exit as the program does. ``numbers``: the four numbers that follow `OPTION` in the
+    first argument, separated by commas. All signals have been blocked since before the program was created, so none is
+    missed (`htrun/launch/launcher.S`)."""
     recorder, status, program, pipe = map(int, numbers.split(","))
     os.set_inheritable(pipe, False)
     release_inherited()
@@ -75,7 +75,7 @@ def serve(numbers: str) -> NoReturn:
     try:
         to_recorder = os.open(f"/proc/{recorder}/fd/{status}", os.O_WRONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        # The recorder is dead. The other pipe will report this, too.
+        # The recorder is dead, which the other pipe will report, too.
         to_recorder = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     except OSError as error:
         os.kill(program, signal.SIGKILL)
@@ -178,7 +178,8 @@ class _Supervisor:
                 os.kill(child, signal.SIGKILL)
 
     def _children(self) -> set[int]:
-        """The processes of the run that are children of this process. Once the witness is dismissed, it is included."""
+        """The processes of the run that are children of this process. This includes the witness after it was
+        dismissed."""
         children = _children()
         if children is None:
             # The kernel was built without CONFIG_PROC_CHILDREN.
@@ -189,8 +190,8 @@ class _Supervisor:
 
 
 class _Witness:
-    """A child process in the same process group. It does nothing but report which signals it has received. ``process``:
-    its id."""
+    """A child process in the same process group, which only reports the signals that it has received. ``process``: its
+    id."""
 
     def __init__(self) -> None:
         questions, self._questions = os.pipe()
@@ -204,7 +205,7 @@ class _Witness:
         os.close(answers)
 
     def has_got(self, number: int) -> bool:
-        """Whether the witness has received the signal ``number`` since the last question about this signal."""
+        """Whether the witness has received the signal ``number`` since the last call for this signal."""
         try:
             os.write(self._questions, b"?")
             while not select.select([self._answers], [], [], _PATIENCE)[0]:
@@ -212,7 +213,7 @@ class _Witness:
                 os.kill(self.process, signal.SIGCONT)
             answer = os.read(self._answers, 8)
         except (BrokenPipeError, ProcessLookupError):
-            # Somebody has killed the witness.
+            # Another process has killed the witness.
             return False
         self._got |= int.from_bytes(answer, "little")
         bit = 1 << number - 1
@@ -270,13 +271,13 @@ def _exit_like(status: int) -> NoReturn:
     """Exit, or die of a signal, as the program did."""
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
-        # A core dump would show this process, not the program.
+        # Disable core dumps, because a core dump would contain this process, and not the program.
         _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
         if -code != signal.SIGKILL:
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {-code})
-        # Only reached for signals that the C library reserves for itself.
+        # Reached only for signals that the C library reserves.
         code = _KILLED - code
     os._exit(code)
 

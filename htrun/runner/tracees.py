@@ -73,9 +73,9 @@ def _children(thread: Thread) -> list[int]:
 class Hooks(NamedTuple):
     """Callbacks for events of tracees.
 
-    ``thread_ended``: a thread makes no more records. ``forked``: a thread has created a child process. ``at_birth``: a
-    thread is at its first stop, or at the event that reports its own child. ``began``, ``ended``: a thread has started
-    or exited; an exit may be reported twice.
+    ``thread_ended``: a thread will write no more records. ``forked``: a thread has created a child process.
+    ``at_birth``: a thread is at its first stop, or at the event that reports its own child. ``began``, ``ended``: a
+    thread has started or exited; an exit may be reported twice.
     """
 
     thread_ended: Callable[[Thread], None]
@@ -108,7 +108,7 @@ class Tracees:
         return iter([*self.threads, *self._strangers])
 
     def stranger_stopped(self, stop: Stop) -> None:
-        """Keep the stop of a stranger. The stranger stays stopped."""
+        """Store the stop of a stranger, which stays stopped."""
         self._strangers[stop.tid] = stop
 
     def stranger_ended(self, tid: int) -> None:
@@ -147,7 +147,8 @@ class Tracees:
         return {tid for tid in possible if self._waiter.is_tracee(tid)}
 
     def born(self, stopped: StoppedThread) -> None:
-        """Handle a thread at its first stop, or at a later stop that looks the same."""
+        """Handle a thread that is at its first stop, or at a later stop that cannot be distinguished from a first
+        stop."""
         self._hooks.at_birth(stopped)
 
     def orphans(self, dead: Thread) -> list[Stop]:

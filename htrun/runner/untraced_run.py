@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from htrun.runner.starts import SupervisorLink
 
 _PAUSE = 15
-"""Milliseconds between two looks at the owners of rings."""
+"""The time in milliseconds between two checks of the owners of rings."""
 _QUIET_PAUSE = 50
-"""The same, after many looks that found no change."""
+"""The time in milliseconds between two checks, after many checks without a change."""
 _MANY_LOOKS = 600
 
 
@@ -52,12 +52,12 @@ class UntracedRun(RecordedRun):
         self._recording.own_names.starts(outputs.programs)
         if channel.rings is not None:
             self._rings = watch_rings(channel, self._recording, self._warnings, self._lives.source_of)
-            # htrun cannot see whether there will be a machine, so it always prepares the exchange.
+            # htrun cannot know whether a virtual machine will use the channel, so it always prepares the exchange.
             self._rings.exchange = machine_exchange(channel, self._recording.clock, self._warnings)
 
     def run(self) -> None:
-        """Return when no process of the run is left. If the supervisor was killed, return when no process that has had
-        a ring is left."""
+        """Record events until no process of the run is left or, if the supervisor was killed, until no process that has
+        had a ring is left."""
         quiet = 0
         while not self._over:
             found = self._poll.poll(_PAUSE if quiet < _MANY_LOOKS else _QUIET_PAUSE)

@@ -1,5 +1,5 @@
-"""Machines that KVM runs. Their stores reach the channel's memory without a trap, so htrun can only see, and report,
-that there were stores."""
+"""Reports stores of machines that KVM runs. These stores do not trap, so htrun cannot record them as events. It can
+only find out that there were stores."""
 
 from __future__ import annotations
 

@@ -19,7 +19,8 @@ _BLOCKED = frozenset({_END, signal.SIGCHLD})
 def withstand() -> None:
     """Ignore every signal that can be ignored, whatever action was inherited. This also discards pending signals."""
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        # The kernel would send no SIGCHLD for stops if it were ignored (kernel/signal.c, do_notify_parent_cldstop).
+        # SIGCHLD is not ignored: if it were, the kernel would send none for stops (kernel/signal.c,
+        # do_notify_parent_cldstop).
         signal.signal(number, signal.SIG_DFL if number in _BLOCKED else signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
     # Unblock all others. The launcher has already unblocked the two signals that the C library reserves for itself.
