@@ -1,5 +1,5 @@
-"""The action for SIGSEGV in a process that has mapped the channel. There are two values: the setting that the guest has
-made, and the setting that the kernel has.
+"""The action for SIGSEGV in a process that has mapped the channel. The action that the guest has set may differ from
+the action that the kernel has.
 
 When a thread that blocks SIGSEGV makes a store that traps, the kernel unblocks the signal and resets its action to the
 default (kernel/signal.c, force_sig_info_to_task). The reset action is the only sign of this that htrun can see. If the
@@ -91,8 +91,8 @@ class Actions:
         return mark
 
     def _with_marker(self, stack: ExitStack, call: StoppedCall) -> int:
-        """The second argument for a call that passes the marker in place of the guest's default action: the marker
-        itself for signal(2), otherwise the address of a struct with the marker."""
+        """The second argument of a call that sets the marker in place of the default action. For signal(2), this is the
+        marker itself; for other calls, the address of a struct that contains the marker."""
         abi, space = call.abi, call.thread.space
         if call.name == "signal":
             return abi.nowhere

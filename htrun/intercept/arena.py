@@ -57,7 +57,8 @@ class CodeMemory:
         self.ranges = ranges
         self.file = os.memfd_create("htrun-trampolines", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         self._mapping, self._size = self._mapped(_CODE_SPAN)
-        # The file holds the code of all processes of the run, so only this mapping may write it.
+        # Seal the file against writable mappings, except this mapping, because it contains the code of all processes of
+        # the run.
         fcntl.fcntl(self.file, fcntl.F_ADD_SEALS, _CODE_SEALS)
         self.view = memoryview(self._mapping)
         self._used = 0
@@ -76,7 +77,8 @@ class CodeMemory:
                 size //= 4
 
     def take(self, size: int) -> int:
-        """The file offset of ``size`` unused bytes. ``size``: a multiple of the page size. Raises `NoRoom`."""
+        """Allocate ``size`` bytes, and return their file offset. ``size``: a multiple of the page size. Raises
+        `NoRoom`."""
         if self._free.get(size):
             return self._free[size].pop()
         if self._used + size > self._size:
@@ -306,8 +308,8 @@ class Arena:
         self.code.view[at : at + len(code)] = code
 
     def pointer_seen(self, memory: Memory, thread_pointer: int) -> int | None:
-        """The value by which a trampoline identifies the thread with ``thread_pointer``. None if an attempt to read
-        this value would fault; the events of the thread then trap."""
+        """The value by which a trampoline identifies the thread with ``thread_pointer``; None if this value is in
+        memory that cannot be read. In this case the events of the thread trap."""
         return self_pointer(memory, thread_pointer) if self.self_pointers else thread_pointer
 
     def reaches(self, ring: Ring) -> bool:

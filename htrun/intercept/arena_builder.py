@@ -31,7 +31,7 @@ _MOST_RUNS = 1 << 14
 _NEAR_CHUNK = 16 * PAGE
 """The number of bytes that are mapped in one call, for trampolines that may lie anywhere near their sites."""
 _FAR = 0x4000_0000_0000
-"""The preferred address for rings. It is far from code: gigabytes of rings near the code would leave no room for
+"""The preferred address for rings. It is far from code, since gigabytes of rings near code would leave no room for
 trampolines."""
 _LIMITED_SHARE = 8
 """If the address space of the guest is limited, the rings take at most the remaining space divided by this number."""
@@ -88,8 +88,8 @@ class ArenaBuilder:
     def _map_pool(self, injection: Injection, space: AddressSpace, tid: int, offset: int, size: int) -> int:
         """Map ``size`` bytes of the rings, from ``offset`` on. Returns the address. Raises OSError or `NoRoom`."""
         protection = _PROT_READ | _PROT_WRITE
-        # The kernel does not populate locked memory that cannot be read. After the memory is unlocked, it is not
-        # populated either.
+        # Map the memory without access, and unlock it before it becomes accessible. The kernel populates neither locked
+        # memory that is inaccessible, nor unlocked memory.
         first = protection if not space.locks_memory else _PROT_NONE
         where, file, at = _with_header(space), self._pool.file, _FAR + offset
         address = self._map(injection, space, tid, where, file, offset, size, first, at, fixed=False, writable=True)
@@ -153,7 +153,7 @@ class ArenaBuilder:
             except OSError as error:
                 self._code.give_back(offset, end - start)
                 if isinstance(error, FileExistsError):
-                    # The guest has mapped something there since the free memory was last determined.
+                    # The guest has mapped something at this address since the free ranges were read.
                     continue
                 raise
             arena.free_memory.take(start, end)

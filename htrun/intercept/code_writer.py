@@ -81,8 +81,8 @@ def _synchronize(injection: Injection) -> None:
 
 
 def met_halt(space: AddressSpace, address: int) -> bool:
-    """Whether a thread that is stopped at ``address`` has run into the halt of a change that is now complete. If there
-    is still a halt at this address, it belongs to the guest."""
+    """Whether a thread that is stopped at ``address`` has executed a temporary halt, which htrun has replaced
+    meanwhile. If there is still a halt instruction at this address, it belongs to the guest."""
     if address not in space.breakpoints:
         return False
     try:

@@ -56,7 +56,7 @@ class Family:
 
     @property
     def emits(self) -> bool:
-        """Whether the next thread of the family will probably emit."""
+        """Whether the next thread of these processes will probably emit events."""
         return self._emitted >= _SURE
 
     def learn(self, *, emitted: bool) -> None:
@@ -64,7 +64,8 @@ class Family:
         self._emitted = min(self._emitted + 1, _MOST_SURE) if emitted else max(self._emitted - 1, 0)
 
     def site(self, address: int, code: bytes) -> Site | None:
-        """The site of a related process at ``address``; None unless ``code`` begins with the bytes of that site."""
+        """The site that a related process has at ``address``. The result is None if ``code`` does not begin with the
+        bytes of that site."""
         return next((site for site in self._sites.get(address, ()) if code.startswith(site.code)), None)
 
     def add(self, site: Site, kind: Kind, patch: Patch, runtime: int, run_at: RunAt) -> None:
@@ -82,8 +83,8 @@ class Family:
         return list(itertools.islice(reversed(self._newest.values()), count))
 
     def made(self, site: Site, kind: Kind, run_at: RunAt) -> Made | None:
-        """The latest patch for ``site``; None unless the process of ``run_at`` has the pages that contain the patch's
-        trampoline and stub."""
+        """The latest patch for ``site``. The result is None if the process of ``run_at`` does not have the pages that
+        contain the patch's trampoline and stub."""
         made = self._made.get((site.number, kind))
         if made is None or made.pages != (run_at(made.patch.at), run_at(made.runtime)):
             return None

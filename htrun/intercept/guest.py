@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 class Machine(Enum):
-    """Whether and how a process runs a whole machine: it translates the machine's code itself, or it has KVM run the
-    code. In the latter case htrun can't see the machine's stores."""
+    """Whether a process runs a whole machine, and how: the process translates the machine's code, or KVM runs the code.
+    With KVM, htrun can't see the machine's stores."""
 
     NONE = "none"
     TRANSLATED = "translated"
@@ -201,7 +201,7 @@ class AddressSpace:
 
         # Set by the patcher.
         self.arena: Arena | None = None
-        """The memory that htrun has mapped in the address space; None before the first site is patched."""
+        """The memory that htrun has mapped into the address space; None before the first patch."""
         self.unpatchable = ""
         """The reason why no site in the address space can be patched; empty if sites can be patched."""
         self.breakpoints: set[int] = set()
@@ -420,7 +420,8 @@ class RedirectedExec:
 
 
 class Doubt:
-    """A fault that the code at a thread's program counter can't have caused, and how often it was seen."""
+    """A fault that the code at a thread's program counter can't have caused, and the number of times that it has
+    occurred."""
 
     __slots__ = ("fault", "times")
 
@@ -428,7 +429,7 @@ class Doubt:
         self.fault: tuple[int, int, bytes] | None = None
         """The program counter, the address of the fault, and the code; None if there is no such fault."""
         self.times = 0
-        """The number of times in a row that this fault was seen."""
+        """The number of consecutive stops for this fault."""
 
 
 class Thread:

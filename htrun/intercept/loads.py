@@ -33,7 +33,8 @@ class Loads:
                 "gets a SIGSEGV",
             )
         elif not known:
-            # valgrind's leak check reads every word of mapped memory, to search for pointers, and expects SIGSEGV.
+            # valgrind's leak check searches all mapped memory for pointers, and expects SIGSEGV. So one warning for
+            # each process is enough.
             self._warnings.warn(
                 Kind.LOAD,
                 pid,

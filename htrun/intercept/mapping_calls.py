@@ -96,7 +96,7 @@ class MappingCalls:
         recorded. ``registers``: the thread's registers, which do not change. Raises OSError if this is impossible."""
         thread, space = stopped.thread, stopped.thread.space
         if space.abi is None or thread.process.filtered:
-            # A filter that the process has installed may kill the thread for the call.
+            # Do not inject a call if the process has its own filter, which may kill the thread for the call.
             raise PermissionError(1, f"process {thread.process.pid} has a seccomp filter of its own")
         with Injection(stopped, self._waiter, space.abi, space.syscall_instruction, registers) as injection:
             for mapping in space.mappings:
@@ -111,8 +111,8 @@ class MappingCalls:
         leaving: frozenset[int] = frozenset(),
         instead: Callable[[Injection], int] | None = None,
     ) -> None:
-        """Let the thread make the call. ``instead``: makes other calls in the thread; the thread then gets their result
-        instead.
+        """Let the thread make the call. ``instead``: a function that makes other calls in the thread, whose result the
+        thread gets as the result of its own call.
 
         ``leaving``: the addresses that will no longer be control words of the channel. Patches for these addresses are
         removed first: another thread may map the freed memory, and stores to it are not events.
@@ -284,7 +284,7 @@ class MappingCalls:
                 f"process {process.pid} has mapped the channel, but htrun cannot watch for changes of the mapping "
                 f"({error.strerror}): stores after an munmap or mprotect of the control region may not be events",
             )
-        # Note the range even if the filter could not be installed, since another attempt would fail, too.
+        # Add the range even if the filter could not be installed, so that htrun does not try again.
         process.guarded.append((low, high))
 
     def _install(self, injection: Injection, call: StoppedCall, low: int, high: int) -> None:
@@ -366,15 +366,15 @@ def _lock_all_but(injection: Injection, call: StoppedCall, rings: RingMaps, spac
             rings.remove(piece)
     result = call.make(injection)
     for piece in rings.pieces:
-        # The guest may have unmapped the rings.
+        # The mapping may be gone, because the guest may have unmapped the rings.
         with suppress(OSError):
             injection.call("munlock", piece.address, piece.length)
     return result
 
 
 def _instruction(call: StoppedCall) -> int:
-    """The address of the instruction that makes ``call``. htrun can make further calls with this instruction; 0 if it
-    must not make any."""
+    """The address of the instruction that makes ``call``, with which htrun can make further calls. 0 if htrun must not
+    make further calls."""
     if call.thread.process.filtered:
         return 0
     try:

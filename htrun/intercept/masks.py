@@ -139,7 +139,8 @@ class Masks:
         return bool(signal_state(thread.tid).caught & bit_of(number))
 
     def handler_entered(self, stopped: StoppedThread) -> None:
-        """Handle a thread that is at the first instruction of a signal handler, or has continued without a handler."""
+        """Handle a thread that was resumed to be stopped at the first instruction of a signal handler. The thread is
+        there now, or it has continued without a handler."""
         thread = stopped.thread
         if thread.process.masks.followed:
             thread.signals.segv_blocked = bool(stopped.signal_mask() & SEGV_BIT)
@@ -156,8 +157,8 @@ class Masks:
                 program = seccomp.mask_filter(self._recorded)
                 add_filter(injection, self._scratch, space, space.abi, registers, program)
         except OSError as error:
-            # Every trap must be inspected then. The reset action shows each trap, unless two traps come at the same
-            # time.
+            # Without the filter, Python must inspect every trap. The reset action shows whether the thread blocks
+            # SIGSEGV, unless two threads trap at the same time.
             process.masks.hidden = str(error.strerror)
         else:
             process.masks.watched = True
@@ -197,15 +198,16 @@ class Masks:
         if not state.segv_is_default:
             thread.signals.segv_blocked = False
         elif process.actions.ignored or process.actions.is_unmarked_default:
-            # The action is the default in any case. So the only sign that the thread blocks SIGSEGV are the other
-            # signals that it blocks.
+            # The action is the default in any case. So the other signals that the thread blocks are the only hint
+            # whether it blocks SIGSEGV.
             thread.signals.segv_blocked = blocks_other_faults(state.blocked)
         else:
             thread.signals.segv_blocked = self._has_reset(thread, state.blocked)
 
     def _has_reset(self, thread: Thread, mask: int) -> bool:
         """Whether a fault of this thread, which now has ``mask``, has reset the action. If several threads have faulted
-        at the same time, the other signals that each thread blocks are the only sign of which thread it was."""
+        at the same time, the only hint which thread has reset the action are the other signals that each thread
+        blocks."""
         if blocks_other_faults(mask):
             return True
         states = ((other, signal_state(other.tid)) for other in _sharers(thread))
@@ -278,7 +280,7 @@ class Masks:
 
     @staticmethod
     def has_plain_handler(thread: Thread) -> bool:
-        """Whether a handler gets the faults that are the thread's own without help from htrun."""
+        """Whether faults of the thread's own can be delivered to a handler without any action by htrun."""
         actions = thread.process.actions
         return actions.has_handler and not actions.reset_by_delivery and not thread.process.masks.followed
 

@@ -1,7 +1,8 @@
 """Finds the owner of a byte of code: the patched site whose store or jump contains this byte.
 
-A patched site owns its store, and the bytes after the store that its jump borrows. No patch of another site may change
-these bytes. If a jump ends inside the jump of another site, it must be removed before the other jump.
+A patched site owns the bytes of its store, and the bytes after the store that its jump borrows. No patch of another
+site may change these bytes. If the jump of one site borrows bytes of another site's jump, the former must be removed
+before the latter.
 """
 
 from __future__ import annotations

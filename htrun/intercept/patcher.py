@@ -67,8 +67,8 @@ class Patcher:
         self._waiter = waiter
         self._warnings = warnings
         self._ordered = ordered
-        # With --timestamp ordered, events do not overlap in any case. The cost of an event then varies less if threads
-        # are identified by the register.
+        # With --timestamp ordered, threads are identified by the register, because the cost of an event then varies
+        # less. The fences prevent an overlap of events anyway.
         self._builder = ArenaBuilder(channel, pool, ranges, by_register=ordered)
         self.rings = ThreadRings(self._builder, waiter, warnings)
         self._sizes: dict[Hashable, int] = {}
@@ -144,7 +144,7 @@ class Patcher:
                 continue
             control = mapping.control[0]
             if arena.family.made(site, _kind(thread, control), arena.run_at) is None:
-                # The trampoline of the site lies in pages that only the child has.
+                # The trampoline lies in pages that only the child process has.
                 continue
             site.place = place_of(thread.tid, site.address)
             patch = self._of_family(thread, site, control, *self._possible(thread, site))
@@ -188,8 +188,8 @@ class Patcher:
         take_back(injection, space, [site for site in space.sites.values() if _is_for(site, words)])
 
     def mappings_changed(self, stopped: StoppedThread, registers: Registers) -> None:
-        """Remove the patches for control words that are gone. Called after a call whose effect on the mappings could
-        not be known before the call."""
+        """Remove the patches for control words that are no longer mapped. Called after a system call whose effect on
+        the mappings was not known in advance."""
         space = stopped.thread.space
         controls = space.mappings.control_words()
         if space.arena is None or controls == space.arena.controls:
@@ -289,7 +289,7 @@ class Patcher:
         sample = next((low for low, high in windows if low < high), None)
         if sample is None:
             raise NoRoom("the jump cannot reach any usable address")
-        # The size of the code is the same for all stores of the same form, and it takes long to compute.
+        # The size of the code takes long to compute, and is the same for all stores of the same form, so it is cached.
         form = host.form(site.store, self._context(thread, control, sample), flags_live=live)
         size = self._sizes.get(form)
         if size is None:

@@ -41,7 +41,7 @@ def lines(accounts: Sequence[Account]) -> Iterator[str]:
 
 
 def _why_not(site: Site, events: int) -> str:
-    """The reason why a site has no patch at the end of the run; empty if it has a patch."""
+    """The reason why a site has no patch at the end of the run; empty if the site has a patch."""
     if site.patch is not None:
         return ""
     if site.refused:

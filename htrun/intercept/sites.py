@@ -40,7 +40,7 @@ class Patch:
 
 
 _MANY_TRAPS = 10_000
-"""The number of traps of a site that are worth a warning: they have taken about a second."""
+"""htrun warns about a site that has trapped this number of times, which takes about a second."""
 
 
 @dataclass(eq=False, slots=True)
@@ -91,8 +91,8 @@ class Site:
         )
 
     def met_again(self) -> Site:
-        """A copy of the site for the memory of a related process (`htrun.intercept.family`). The copy is not
-        patched."""
+        """A copy of the site for a related process (`htrun.intercept.family`) in which the same instruction has
+        trapped. The copy is not patched."""
         first = self.parent or self
         return Site(self.number, self.pid, self.address, self.code, self.store, self.place, parent=first)
 
@@ -110,8 +110,8 @@ class Site:
         self.not_before = self._patience
 
     def lost_patch(self) -> None:
-        """Note that the guest has overwritten the patch. After several losses, a new patch is worthwhile only if enough
-        events come before the next loss."""
+        """Note that the guest has overwritten the patch. After several losses, htrun waits for more traps before it
+        patches the site again, because the new patch may be lost soon, too."""
         self.patch = None
         self.losses += 1
         self.not_before = self.traps + self._patience
@@ -130,7 +130,7 @@ def describe(patch: Patch) -> str:
 
 def costly(sites: Iterable[Site]) -> str | None:
     """A warning about sites that cannot be patched and have trapped many times; None if there are none."""
-    # Traps of a copy in a related process are counted in the first site, too.
+    # Copies in related processes are skipped, because their traps are also counted in the original site.
     found = [site for site in sites if site.refused and site.parent is None and site.traps >= _MANY_TRAPS]
     if not found:
         return None

@@ -46,7 +46,7 @@ class StoppedCall:
 
     def finish(self, waiter: Waiter) -> None:
         """Let the thread make the call. Raises `TraceeDied`."""
-        # No signal is delivered between the start of a call and its syscall-exit-stop, so no signal can be lost here.
+        # No signal can be lost here, because none is delivered between the start of a call and its syscall-exit-stop.
         self.stopped.run_to_syscall_stop(waiter)
         self.stopped.read_registers(self.registers)
 

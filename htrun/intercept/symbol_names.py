@@ -11,10 +11,10 @@ from htrun.intercept.symbol_cache import SymbolCache
 from htrun.intercept.symbol_helper import SymbolHelper
 
 _PATIENCE = 1.0
-"""The seconds after the program's end in which a helper of the lowest priority may still answer. On a busy machine such
-a helper might need minutes, so a helper of normal priority replaces it after this time."""
+"""The time in seconds for which htrun waits for a helper of the lowest priority after the program has ended. On a busy
+machine such a helper might need minutes, so a helper of normal priority then replaces it."""
 _LONGEST = 30.0
-"""The seconds that the helper of normal priority may take. Code whose name is not found by then gets no name."""
+"""The time limit in seconds for the helper of normal priority. Code whose name is not found by then gets no name."""
 _MOST_HELPERS = 3
 """The maximum number of helpers in a run. A helper may die because of a damaged file, or it may be replaced."""
 
@@ -38,7 +38,7 @@ class SymbolNames:
         self._thread: threading.Thread | None = None
 
     def ask(self, file: str, offset: int) -> None:
-        """Start to look up the name at ``offset`` of ``file``. `find` returns the name later."""
+        """Request the name at ``offset`` of ``file``. `find` returns the name later."""
         if (file, offset) in self._asked:
             return
         self._asked.add((file, offset))

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 SEGV_ACCERR = 2
 _INDEX_SIZES = (4, 8)
 _MOST_DOUBTS = 16
-"""The number of times in a row for which htrun assumes that the code has changed, if a thread has a fault that the code
-at its program counter can't have caused. After that, the fault has another cause: a load from the control region, for
-example, faults each time."""
+"""If a thread has a fault that the code at its program counter can't have caused, htrun assumes this number of times
+that another thread has changed the code. If the fault still occurs, it has another cause, such as a load from the
+control region, which faults each time."""
 
 
 class _CodeChanged(Exception):
@@ -44,7 +44,7 @@ class _CodeChanged(Exception):
 
 
 class Recorder(Protocol):
-    """The object that lends rings to threads, and makes room in these rings."""
+    """Lends rings to threads, and makes room in these rings."""
 
     def ring_of(self, thread: Thread, base_for: Callable[[Ring], int]) -> Ring:
         """The thread's ring, which is lent to it at its first event. ``base_for``: see `Drain.lend`."""
@@ -199,8 +199,8 @@ class Traps:
 
     @staticmethod
     def is_step_inside(stopped: StoppedThread) -> bool:
-        """Whether this SIGTRAP reports a single step inside a trampoline. The thread single-steps itself. To the guest,
-        the instructions of the trampoline are a part of its store."""
+        """Whether a thread that single-steps itself is stopped for a step inside a trampoline. The guest must not see
+        such a step: to the guest, the whole trampoline is a single store."""
         return way_out.is_step_inside(stopped)
 
     @staticmethod
@@ -264,7 +264,7 @@ class Traps:
         return bool(site.refused)
 
     def _learn(self, thread: Thread, site: Site, address: int) -> None:
-        """Let machine code handle the thread's next trap at this site, if it can. The thread may continue."""
+        """Let machine code handle the thread's next traps at this site, if it can."""
         process, store, ring = thread.process, site.store, thread.ring
         if process.big_endian or ring is None:
             return
@@ -342,7 +342,7 @@ class Traps:
         if site is not None:
             if site.patch is not None:
                 if code.startswith(site.patch.written):
-                    # The thread trapped before another thread's trap led to the patch.
+                    # Another thread's trap has led to a patch after this thread had trapped.
                     return site
                 site.lost_patch()
             if code.startswith(site.code):

@@ -1,6 +1,6 @@
 """Moves a thread that is stopped inside a trampoline out of the trampoline.
 
-The thread executes no instruction for this: a trampoline saves everything that it changes, so htrun can restore it. If
+htrun only changes the thread's registers: a trampoline saves everything that it changes, so htrun can restore it. If
 the thread has not published its record yet, it is moved back to the site, as if it had not left the site. If it has
 published its record, it is moved past the site. So the guest never sees a thread inside a trampoline.
 """
@@ -42,9 +42,9 @@ def leave_for_signal(stopped: StoppedThread) -> None:
 
 
 def leave(thread: Thread, arena: Arena, registers: Registers) -> tuple[Site, Trampoline] | None:
-    """Change ``registers`` to the values that they would have at the site or past the site. Returns the site and the
-    trampoline. Returns None, without a change, if the thread is not in a trampoline, or did not enter the trampoline
-    through a patch."""
+    """Change ``registers`` to the values that they would have at the site, or past the site, without the patch. Returns
+    the site and the trampoline. Returns None, without a change, if the thread is not in a trampoline, or did not enter
+    the trampoline through a patch."""
     found = arena.at(registers.pc)
     if found is not None:
         site, trampoline = found
