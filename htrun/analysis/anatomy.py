@@ -1,13 +1,13 @@
-"""The parts of a slow span: the spans within it, the pieces of its time in which none of them ran, and the spans of
-other threads during the longest of these pieces.
+"""Splits a slow span into parts: the spans within it, and the pieces of its time in which none of these spans ran. Also
+finds the spans of other threads that overlap with the longest pieces.
 
-A piece is the time of a span that contains no others, or a gap between the spans that a span contains. If a thread
-waited, a piece is long, and the cause is among the overlapping spans of other threads: a span that covers most of the
-piece and ends shortly before the piece ends.
+A piece is the time of a span without inner spans, or a gap between the inner spans of a span. If a thread has waited,
+one of its pieces is long. The cause is usually a span of another thread that overlaps with most of the piece, and ends
+shortly before the piece ends.
 
-A span with a key may begin in one thread and end in another. It then contains the first thread's spans up to the start
-of that thread's next span of this name, and the last thread's spans from the end of that thread's previous span of this
-name on.
+A span with a key may begin in one thread and end in another. Such a span contains spans of both threads: of the first
+thread, up to the start of its next span with the same name; of the last thread, from the end of its previous span with
+the same name on.
 """
 
 from __future__ import annotations

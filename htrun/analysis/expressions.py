@@ -243,7 +243,7 @@ class _Evaluation:
         if isinstance(op, _INTEGERS_ONLY):
             self._only_integers(left, right)
         if left.dtype != right.dtype and left.dtype.kind in "iu" and right.dtype.kind in "iu":
-            # numpy would convert them to floats, which cannot hold 64 bits.
+            # numpy would convert integers of different types to floats, which cannot hold 64 bits.
             left, right = left.astype(np.int64), right.astype(np.int64)
         return _BINARY[type(op)](left, right)
 

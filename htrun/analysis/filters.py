@@ -122,7 +122,7 @@ class _Columns:
             return None if text is None else np.full(len(self._events), text)
         if name == "time":
             begin, _ = self._trace.duration or (0, 0)
-            # Seconds since the first event: numbers that a user can type.
+            # The time in seconds since the first event, which is easier to type than an absolute time.
             seconds: NDArray[np.float64] = (self._events["time"] - np.uint64(begin)).astype(np.float64) / 1e9
             return seconds
         if name == "time_ns":

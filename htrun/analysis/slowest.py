@@ -31,7 +31,7 @@ _CLASSES = 64 * _PER_OCTAVE
 _MOST_KEPT = 1 << 18
 """The maximum number of overlapping spans that are kept for a slow span."""
 _MOST_BEGINS = 1 << 18
-"""The maximum number of begins in all checkpoints together."""
+"""The maximum number of begin events that all checkpoints together contain."""
 _CHECKPOINT = 16
 """The size of an empty checkpoint, in begins."""
 

@@ -66,7 +66,7 @@ def _interrupts_held() -> Iterator[Callable[[], None]]:
     the id is needed to kill the child."""
     former = signal.getsignal(signal.SIGINT)
     if not callable(former):
-        # SIGINT is ignored, and the child must inherit this.
+        # SIGINT is ignored. It stays ignored, because the child must inherit this.
         yield lambda: None
         return
     came: list[int] = []

@@ -178,7 +178,7 @@ def _launch_alone(cell: Cell) -> Launch | None:
     try:
         launch = resolve(cell.command, os.environ)
     except HtrunError as error:
-        # `error` would exit with the status that the program itself would have had.
+        # The exit status of `error` is meant for a run of the program, so it is replaced by htrun's own.
         raise HtrunError(str(error)) from error
     return None if launch.kind is ProgramKind.SYSTEM else launch
 

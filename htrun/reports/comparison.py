@@ -159,7 +159,7 @@ def _below(report: ComparisonReport) -> Iterator[str]:
 
 
 def _undecided(lines: Sequence[Comparison]) -> Iterator[str]:
-    """For each comparison without a decision, the number of runs that would permit one."""
+    """For each comparison without a clear verdict, the number of runs that would show a change."""
     from htrun.analysis.timing.comparison import Verdict
     from htrun.analysis.timing.power import GUESSED_SPREAD
 

@@ -28,7 +28,7 @@ _ENOUGH = 6
 """The minimum number of values whose range contains the true median with 95% confidence. The median lies outside the
 range of ``n`` values with a probability of 2 in 2**n."""
 _DOUBTFUL = 0.01
-"""A possible error because of the code around events is mentioned only if it exceeds this share of the median."""
+"""The error that the code around events may cause is reported only if it exceeds this share of the median."""
 _UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
 _COLUMNS = (
     "count", "total", "mean", "median", "median_low", "median_high", "min", "max", "p90", "p99", "p99_9", "mad", "iqr",
@@ -116,7 +116,7 @@ class Report:
 
 
 def _is_doubtful(row: Row) -> bool:
-    """Whether the possible error because of the code around events is more than 1% of the median."""
+    """Whether the error that the code around events may cause exceeds 1% of the median."""
     corrected = row.timing.corrected
     return corrected is not None and corrected.reach > _DOUBTFUL * corrected.median.value
 

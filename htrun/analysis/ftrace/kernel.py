@@ -1,4 +1,4 @@
-"""The data needed to decode the trace of one kernel, and the kinds of its events."""
+"""The formats and names that are needed to decode the trace of a kernel, and the kinds of the kernel's events."""
 
 from __future__ import annotations
 

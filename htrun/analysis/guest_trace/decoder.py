@@ -34,7 +34,8 @@ _VCPU = re.compile(r"(CPU \d+|ALL CPUs)/TCG|qemu-system-.*")
 _IDS = 0xB10B7ACE << 32
 """The lowest id of a guest's events. Only the head of a blob has such a number as its first argument."""
 _MOST_WAITING = 1 << 19
-"""The maximum number of events that are held back until a blob among them is complete. A longer blob is not decoded."""
+"""The maximum number of events that wait until a blob among them is complete. If a blob needs more events, it is not
+decoded."""
 _ADDRESS = 8
 _ENTRY_HEAD = 8
 """The size in bytes of struct trace_entry (include/linux/trace_events.h), which begins with the type."""

@@ -30,8 +30,8 @@ class ClockStep:
 
 
 def clock_step(environment: Mapping[str, str | int], frequency: int) -> ClockStep:
-    """The clock step of a trace. ``environment``: the facts of the trace. ``frequency``: the frequency of its clock in
-    Hz. Times are stored in whole nanoseconds, so a step is at least 1 ns."""
+    """The smallest step of the clock of a trace. ``environment``: the facts of the trace. ``frequency``: the frequency
+    of its clock in Hz. Times are stored in whole nanoseconds, so a step is at least 1 ns."""
     ticks = environment.get("clock_step_ticks")
     if not isinstance(ticks, int) or ticks <= 0:
         return ClockStep(1.0, known=False)

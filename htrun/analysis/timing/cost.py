@@ -119,8 +119,8 @@ class Cost:
 
 
 def _without_work(work: Interval, twice: Interval) -> Interval:
-    """The duration of a pair, without the work in it: a line through the durations with the work once and twice,
-    extrapolated to no work."""
+    """The duration of a pair without the work in it, extrapolated linearly from the durations with some work and with
+    twice as much work."""
     value = 2 * work.value - twice.value
     low = math.hypot(2 * (work.value - work.low), twice.high - twice.value)
     high = math.hypot(2 * (work.high - work.value), twice.value - twice.low)
@@ -137,7 +137,7 @@ class _Tries:
     def add(self, step: ClockStep, spans: Spans) -> None:
         own = spans[max(_WARM_UP - self._seen, 0) :]
         self._seen += len(spans)
-        # Pairs with more steps contain other events, such as those of a signal handler.
+        # Only pairs with one step count. The others contain further events, such as those of a signal handler.
         own = own[own["steps"] == 1]
         self._tally.add(step.counted(own["end"] - own["begin"]), own["steps"].astype(np.int64))
 

@@ -102,7 +102,8 @@ def _resampled_medians(distribution: Distribution, first: int, last: int) -> Flo
     below ``first`` or above ``last`` are replaced by the value at ``first`` or ``last``."""
     before, after = distribution.counts[:first].sum(), distribution.counts[last + 1 :].sum()
     counts = np.concatenate([[before], distribution.counts[first : last + 1], [after]])
-    # The first and the last count represent many values, but no median comes near these values.
+    # The first and the last count stand for many values, which are so far from the median that no resampled median
+    # reaches them.
     values = np.pad(distribution.values[first : last + 1], 1, mode="edge")
     total = distribution.count
     drawn = np.random.default_rng(_SEED).multinomial(total, counts / total, size=_RESAMPLES)

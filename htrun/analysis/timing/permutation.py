@@ -105,6 +105,6 @@ def _choices(first: int, second: int) -> Booleans:
     generator = np.random.default_rng(_SEED)
     order = generator.random((_MOST_EXCHANGES, total)).argsort(axis=1)
     chosen = order < first
-    # A drawn way that exchanges nothing is the observed way.
+    # Drop randomly drawn ways that exchange nothing, which are the observed way.
     observed = chosen[:, :first].all(axis=1)
     return chosen[~observed]

@@ -50,10 +50,10 @@ MOST_OPEN = 1 << 20
 _MOST_STRAY = 1 << 16
 """The maximum number of ends with a key that are kept without a begin, in case the begin follows."""
 _MOST_NEGATIVE = 100_000
-"""The maximum time in ns by which an end may precede its begin. It is far more than the difference of the clocks of two
-processors, and less than the time until a key is reused."""
+"""The maximum time in ns by which the end of a span may precede its begin. It is far more than the difference between
+the clocks of two processors, and less than the time until a key is reused."""
 _DIRECT = 1 << 20
-"""A column whose numbers are all less than this is used unchanged for codes."""
+"""If all numbers in a column are less than this, they serve as codes without renumbering."""
 _HYPERTRACE = DEFINITIONS.index(HYPERTRACE)
 
 
