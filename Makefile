@@ -5,12 +5,15 @@
 # make bench       set up what is missing, then measure htrun beside its rivals
 # make docs        write the documentation as a site to build/site
 # make lint        ruff, mypy and oxlint (for the page's script)
+# make install     install the library, headers, module sources, man pages, completions   (PREFIX= DESTDIR= CC=)
 # make clean       remove everything that was made here
 
 VENV := .venv
 BIN  := $(VENV)/bin
+PREFIX ?= /usr/local
+PYTHON ?= python3
 
-.PHONY: all setup guest bytecode demo test test-heavy test-all bench docs lint clean
+.PHONY: all setup guest bytecode demo test test-heavy test-all bench docs lint install clean
 
 all: setup
 
@@ -54,6 +57,13 @@ lint: $(VENV)/installed
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/oxlint --quiet htrun/view/assets/js tests/unit/view/page
+
+# The commands themselves are a Python package: pip install .
+install:
+	@$(MAKE) --no-print-directory --silent -C guest install PREFIX=$(PREFIX)
+	@install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	@install -m 644 man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	@$(PYTHON) tools/install-completions $(DESTDIR)$(PREFIX)
 
 clean:
 	@rm -rf $(VENV) build *.egg-info

@@ -1,11 +1,13 @@
-"""The parts of the build that setup.cfg cannot describe: the command ``htrun`` is an ELF program, and the package
-contains the guest library."""
+"""The parts of the build that setup.cfg cannot describe: the command ``htrun`` is an ELF program, the package contains
+the guest library, and scripts for shells are generated."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 from setuptools import setup
@@ -13,6 +15,7 @@ from setuptools.command.build_py import build_py
 
 # isort: split
 from distutils.command.build_scripts import build_scripts
+from distutils.command.install_data import install_data
 
 GUEST = Path("guest")
 ARCHIVE = "libqemu-hypertrace-guest.a"
@@ -54,6 +57,22 @@ class BuildPy(build_py):
                 build_archive(compiler, files / "prebuilt")
 
 
+class InstallData(install_data):
+    """Adds the scripts with which shells complete command lines."""
+
+    def run(self) -> None:
+        """Install the man pages, and the scripts."""
+        super().run()
+        with tempfile.TemporaryDirectory() as prefix:
+            subprocess.run([sys.executable, "tools/install-completions", prefix], check=True)
+            made = Path(prefix)
+            for path in sorted(path for path in made.rglob("*") if path.is_file()):
+                target = Path(self.install_dir) / path.relative_to(made)
+                self.mkpath(str(target.parent))
+                copy, _ = self.copy_file(str(path), str(target))
+                self.outfiles.append(copy)
+
+
 def build_archive(compiler: str, prebuilt: Path) -> None:
     """Build the library with ``compiler``, in the directory of its target in ``prebuilt``."""
     make = ["make", "--silent", "--no-print-directory", "-C", str(GUEST / "user"), f"CC={compiler}"]
@@ -66,4 +85,4 @@ def build_archive(compiler: str, prebuilt: Path) -> None:
     shutil.rmtree(build)
 
 
-setup(cmdclass={"build_scripts": BuildScripts, "build_py": BuildPy})
+setup(cmdclass={"build_scripts": BuildScripts, "build_py": BuildPy, "install_data": InstallData})

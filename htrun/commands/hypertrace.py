@@ -20,6 +20,7 @@ from htrun.commands.info import InfoCommand
 from htrun.commands.parser import HelpFormatter, Parser
 from htrun.commands.print import PrintCommand
 from htrun.commands.query import QueryCommand
+from htrun.commands.run_verb import RunCommand, run_htrun
 from htrun.commands.slowest import SlowestCommand
 from htrun.commands.stat import StatCommand
 from htrun.commands.top import TopCommand
@@ -45,7 +46,11 @@ class Command(Protocol):
         """Do the work; returns the exit code. Raises `HtrunError`."""
 
 
+COMPLETION = CompletionCommand(lambda: parsers())
+"""The verb that knows the parsers of all verbs."""
+
 COMMANDS: dict[str, Command] = {
+    "run": RunCommand(),
     "info": InfoCommand(),
     "print": PrintCommand(),
     "convert": ConvertCommand(),
@@ -58,7 +63,7 @@ COMMANDS: dict[str, Command] = {
     "compare": CompareCommand(),
     "header": HeaderCommand(),
     "guest": GuestCommand(),
-    "completion": CompletionCommand(lambda: _parser()),
+    "completion": COMPLETION,
 }
 """The verbs, by name."""
 
@@ -66,7 +71,11 @@ COMMANDS: dict[str, Command] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``hypertrace`` with ``arguments`` (default: the arguments of this process). Returns the exit code."""
     try:
-        parsed = _parse(_help_last(sys.argv[1:] if arguments is None else arguments))
+        words = _help_last(sys.argv[1:] if arguments is None else arguments)
+        code = run_htrun(words)
+        if code is not None:
+            return code
+        parsed = _parse(words)
         return COMMANDS[parsed.verb].run(parsed)
     except HtrunError as error:
         print(f"hypertrace: {error}", file=sys.stderr)
@@ -105,10 +114,6 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
         if not getattr(parsed, name):
             setattr(parsed, name, values)
     return parsed
-
-
-def _parser() -> argparse.ArgumentParser:
-    return parsers()[0]
 
 
 def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:

@@ -47,7 +47,7 @@ def main() -> int:
 
     launcher = Launcher.of(sys.argv)
     if launcher is None:
-        return _unlaunched()
+        return run_words(sys.argv[1:])
     # The terminal's signals are meant for the program.
     os.setsid()
     code, message = _attempt(sys.argv[2:], launcher)
@@ -55,10 +55,11 @@ def main() -> int:
     return code
 
 
-def _unlaunched() -> int:
-    """Run as ``python -m htrun``: print help and errors here, or start the launcher if there is a program to run."""
+def run_words(words: Sequence[str]) -> int:
+    """Run htrun with the arguments ``words``, as ``python -m htrun`` does: print help and errors here, or execute the
+    launcher if there is a program to run. Returns the exit code."""
     try:
-        code, message = _attempt(sys.argv[1:], None)
+        code, message = _attempt(words, None)
     except KeyboardInterrupt:
         # Die from the signal, so that a shell stops its script, too.
         signal.signal(signal.SIGINT, signal.SIG_DFL)

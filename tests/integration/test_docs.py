@@ -70,7 +70,7 @@ def test_recipes(tmp_path: Path) -> None:
                 assert shown.endswith("\ndone\n"), shown
 
 
-def test_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_install(directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In one directory, in the order of the page; the program is built in each way."""
     for tool in ("cmake", "meson", "pkg-config"):
         require_tool(tool, tool)
@@ -79,6 +79,8 @@ def test_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for block in blocks("install.md"):
         if block.file is not None:
             (tmp_path / block.file).write_text(block.content)
+        elif block.language == "console":
+            assert transcript(block.content, directory) == impersonal(block.content)
         elif block.language == "sh":
             for command in block.content.splitlines():
                 shown = transcript(f"$ {command} && echo done\n", tmp_path)

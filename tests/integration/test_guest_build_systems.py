@@ -167,6 +167,27 @@ def test_each_file_has_the_version(name: str, line: str) -> None:
     assert line.format(htrun.__version__) in (GUEST / name).read_text()
 
 
+def test_make_install(tmp_path: Path) -> None:
+    """All files, below DESTDIR; PREFIX is the directory that they name."""
+    run("make", "--silent", "-C", ROOT, "install", "PREFIX=/opt/ht", f"DESTDIR={tmp_path}", f"BUILD={tmp_path}/build")
+    prefix = tmp_path / "opt" / "ht"
+    assert {path.name for path in tmp_path.iterdir()} == {"build", "opt"}
+    for name in (
+        "include/qemu-hypertrace.h",
+        "include/linux/qemu-hypertrace.h",
+        "lib/libqemu-hypertrace-guest.a",
+        "lib/cmake/qemu-hypertrace-guest/qemu-hypertrace-guest-config.cmake",
+        "share/man/man1/htrun.1",
+        "share/man/man1/hypertrace.1",
+        *(f"share/bash-completion/completions/{command}" for command in ("htrun", "hypertrace")),
+        *(f"share/zsh/site-functions/_{command}" for command in ("htrun", "hypertrace")),
+        *(f"share/fish/vendor_completions.d/{command}.fish" for command in ("htrun", "hypertrace")),
+        f"src/qemu-hypertrace-{htrun.__version__}/dkms.conf",
+    ):
+        assert (prefix / name).stat().st_size > 0
+    assert "prefix=/opt/ht\n" in (prefix / "lib" / "pkgconfig" / "qemu-hypertrace-guest.pc").read_text()
+
+
 @pytest.mark.heavy("the module is built by its own makefile, too")
 def test_the_module_is_built_by_dkms(tmp_path: Path) -> None:
     """From the files that are installed, with the kernel headers that the tests boot machines with."""

@@ -303,35 +303,6 @@ def test_bad_usage_is_told_in_one_line(trace: Path, names: Path, arguments: list
     assert reason in said(*words, status=125)
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh"])
-def test_completion_knows_the_verbs(shell: str) -> None:
-    script = said("completion", shell)
-    for word in ("print", "convert", "query", "--where"):
-        assert word in script
-
-
-@pytest.mark.parametrize(
-    ("words", "completed"),
-    [
-        ("hypertrace pr", {"print"}),
-        ("hypertrace print --wh", {"--where"}),
-        ("hypertrace print --color a", {"auto", "always"}),
-        ("hypertrace convert trace out --format p", {"perfetto", "parquet"}),
-        ("hypertrace print some", {"some-trace"}),
-    ],
-)
-def test_the_shell_completes_a_line(words: str, completed: set[str], tmp_path: Path) -> None:
-    script = tmp_path / "completion"
-    script.write_text(said("completion", "bash"))
-    (tmp_path / "some-trace").mkdir()
-    place = len(words.split()) - 1
-    line = f'COMP_WORDS=({words}); COMP_CWORD={place}; _shtab_hypertrace; echo "${{COMPREPLY[*]}}"'
-    done = subprocess.run(
-        ["bash", "-c", f"source {script}; {line}"], capture_output=True, text=True, check=True, cwd=tmp_path
-    )
-    assert set(done.stdout.split()) == completed
-
-
 @pytest.mark.parametrize(
     "verb", ["info", "print", "convert", "query", "header", "completion", "view", "top", "slowest"]
 )
@@ -345,7 +316,7 @@ def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; from htrun.commands.hypertrace import main\n"
         "try: main(['--help'])\nexcept SystemExit: pass\n"
-        "print({'numpy', 'rich', 'pyarrow', 'duckdb', 'shtab'} & set(sys.modules), file=sys.stderr)"
+        "print({'numpy', 'rich', 'pyarrow', 'duckdb'} & set(sys.modules), file=sys.stderr)"
     )
     done = subprocess.run([HYPERTRACE.with_name("python"), "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == "set()\n"

@@ -120,6 +120,11 @@ def test_wheel_has_all_that_the_package_reads(packages: Packages) -> None:
     wanted = {f"htrun/{name}" for name in files_below(source) if not name.endswith((".S", ".inc"))}
     assert wanted <= shipped
     assert {Path(name).name for name in shipped if "/man/man1/" in name} == {"htrun.1", "hypertrace.1"}
+    completions = {"completions/htrun", "completions/hypertrace", "site-functions/_htrun", "site-functions/_hypertrace"}
+    completions |= {"vendor_completions.d/htrun.fish", "vendor_completions.d/hypertrace.fish"}
+    assert {
+        "/".join(name.split("/")[-2:]) for name in shipped if "/share/" in name and "/man" not in name
+    } == completions
     licences = {name.partition("/licenses/")[2] for name in shipped if "/licenses/" in name}
     assert licences == {"LICENSE", "guest/LICENSE"}
     assert not [name for name in shipped if name.startswith(("tests/", "bench/", "lab/"))]

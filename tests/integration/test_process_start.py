@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.hypertrace import HYPERTRACE
 from tests.support.requirements import missing
 from tests.support.run import HTRUN, SECONDS, Htrun
 from tests.support.toolchain import Toolchain
@@ -68,6 +69,22 @@ def test_python_adds_no_variable(locale: str, toolchain: Toolchain) -> None:
     for htrun in ([HTRUN], [sys.executable, "-m", "htrun"]):
         traced = said(*command, *htrun, "-q", "--", program)
         assert without_channel(traced) == said(*command, program)
+
+
+def test_another_htrun_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command of the same name that another package has installed is not run."""
+    other = tmp_path / "htrun"
+    other.write_text("#!/bin/sh\necho another htrun\n")
+    other.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for htrun in ([HYPERTRACE, "run"], [sys.executable, "-m", "htrun"]):
+        assert said(*htrun, "-q", "-D", tmp_path / "log", "echo", "started") == "started\n"
+    assert said(HYPERTRACE, "run", "--help") == said(HYPERTRACE, "help", "run") == said(HTRUN, "--help")
+
+
+def test_wrong_options_of_the_verb_run() -> None:
+    done = subprocess.run([HYPERTRACE, "run", "--nonsense"], capture_output=True, text=True, timeout=SECONDS)
+    assert (done.returncode, done.stderr) == (125, "htrun: unknown option --nonsense; try: htrun --help\n")
 
 
 def test_a_program_starts_without_what_htrun_has_used(toolchain: Toolchain, htrun: Htrun) -> None:

@@ -12,7 +12,7 @@ all packages."""
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("commands",),
-    ("benchmark", "emitters", "guest_library", "reports", "runner", "view"),
+    ("benchmark", "completion", "emitters", "guest_library", "reports", "runner", "view"),
     ("launch", "intercept", "sinks", "analysis"),
     ("hosts.fastpath",),
     ("ctf", "hosts.x86_64.fastpath"),
