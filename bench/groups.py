@@ -29,6 +29,7 @@ TRACED = {
 }
 """The groups for the kinds of work of a program that a tracer slows down, by name."""
 
+LANGUAGES = Group("languages", "A span in each language", "ns", "span-c", rounds=5, quick_rounds=1)
 SUSTAINED = Group(
     "sustained",
     "Two threads to a trace in memory",

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from htrun.emitters.registry import LANGUAGES
 from htrun.errors import HtrunError
 from htrun.reports.output import show
 
@@ -15,33 +16,40 @@ if TYPE_CHECKING:
 
 
 class HeaderCommand:
-    """Generate a C header with an inline function for each named event."""
+    """Generate code that emits named events: a function for each event."""
 
     examples = """
-Each function takes the event's index (a slot of the channel) and its arguments, stores them, and emits the event. The
-header needs qemu-hypertrace.h, and is for C99 and C++. It also contains the definitions, which htrun finds in the
-compiled program: a run needs no --events.
+In C, a header for C99 and C++ with a function for each event, which takes the event's index (a slot of the channel) and
+its arguments. In other languages also a type for each span, which ends with its scope; threads get their indexes from
+the library in guest/. The code contains the definitions of the events, which htrun finds in the running program: a run
+needs no --events.
 
 examples:
   hypertrace header events.toml > events.h
   hypertrace header events.toml -o events.h --prefix app_
+  hypertrace header --lang c++ events.toml -o events.hpp
 """
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
-        """Add the arguments: FILE, HEADER and the prefix."""
+        """Add the arguments: FILE, the output, the language and the prefix."""
         parser.add_argument("events", type=Path, metavar="FILE", help="named events (TOML)")
         parser.add_argument("-o", "--output", type=Path, metavar="HEADER", help="default: standard output")
-        parser.add_argument("--prefix", default="trace_", help="prefix of the functions' names (default: trace_)")
+        parser.add_argument("--lang", choices=sorted(LANGUAGES), default="c", help="the language (default: c)")
+        parser.add_argument(
+            "--prefix",
+            default="trace_",
+            help="prefix of the functions' names; in other languages than C, without its _ at the end, the name of the "
+            "namespace, package or class (default: trace_)",
+        )
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """Write the header; returns 0. Raises `HtrunError`."""
-        from htrun.emitters.c import c_header
+        """Write the code; returns 0. Raises `HtrunError`."""
         from htrun.events.named import NamedEvents
 
         if not re.fullmatch(r"[A-Za-z_]\w*", arguments.prefix, re.ASCII):
             raise HtrunError(f"--prefix {arguments.prefix!r} is not the beginning of a C name")
         names = NamedEvents.load(arguments.events)
-        text = c_header(names, arguments.prefix, arguments.events.name)
+        text = LANGUAGES[arguments.lang].generate()(names, arguments.prefix, arguments.events.name)
         if arguments.output is None:
             show(text)
             return 0

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from htrun.events.arguments import Argument
     from htrun.events.named import NamedEvent, NamedEvents
 
-_WORDS = (
+WORDS = (
     # Keywords from C99 to C23 and from C++11 to C++26, and what GNU C adds.
     "alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t char8_t class "
     "co_await co_return co_yield compl concept const const_cast consteval constexpr constinit continue "
@@ -40,7 +40,7 @@ def c_header(names: NamedEvents, prefix: str, source: str) -> str:
     that is not possible in C."""
     guard = re.sub(r"\W", "_", f"{prefix}{PurePath(source).stem}_H", flags=re.ASCII).upper()
     functions = _function_names(names.events, prefix, guard)
-    parts = [_HEAD.format(source=_comment(source), guard=guard, prefix=prefix, num_args=names.num_args).rstrip("\n")]
+    parts = [_HEAD.format(source=comment(source), guard=guard, prefix=prefix, num_args=names.num_args).rstrip("\n")]
     if names.events:
         parts += ["", *c_note(names, f"{prefix}definitions_")]
     for event, name in zip(names.events, functions, strict=True):
@@ -82,7 +82,7 @@ def _function_names(events: Sequence[NamedEvent], prefix: str, guard: str) -> li
         name = prefix + re.sub(r"\W", "_", event.name, flags=re.ASCII)
         if event.phase in {Phase.BEGIN, Phase.END}:
             name += f"_{event.phase.value}"
-        if name in _WORDS.split() or _LIBRARY.fullmatch(name):
+        if name in WORDS.split() or _LIBRARY.fullmatch(name):
             raise HtrunError(
                 f"the event {event.name!r} would be {name}() in C, where {name} has a meaning; choose another --prefix"
             )
@@ -108,7 +108,7 @@ def _function(event: NamedEvent, name: str) -> Iterator[str]:
         "uint64_t slot",
         *(f"{_c_type(argument)} {_parameter(event, argument.name)}" for argument in event.arguments),
     ]
-    yield f"/* {_comment(event.name)}: {event.phase.value} */"
+    yield f"/* {comment(event.name)}: {event.phase.value} */"
     yield f"static inline void {name}({', '.join(places)})"
     yield "{"
     yield "    uint64_t *data = qemu_hypertrace_data(slot);"
@@ -148,5 +148,6 @@ def _parameter(event: NamedEvent, name: str) -> str:
     return f"{name}_"
 
 
-def _comment(text: str) -> str:
+def comment(text: str) -> str:
+    """``text`` inside a comment."""
     return text.replace("*/", "* /").replace("/*", "/ *")

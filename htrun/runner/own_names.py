@@ -53,6 +53,8 @@ class OwnNames:
         self._warnings = warnings
         self._files: queue.SimpleQueue[_File] = queue.SimpleQueue()
         self._seen: set[tuple[bytes, bytes]] = set()
+        self._processes: set[int] = set()
+        """The processes that have mapped the channel. Some unmap it before they exit."""
         self._exits = 0
         self._repeats = 0
         self._unnamed: set[int] = set()
@@ -61,13 +63,16 @@ class OwnNames:
     def mapped(self, thread: Thread) -> None:
         """Note that ``thread`` has mapped the channel."""
         if self.wanted:
+            self._processes.add(thread.process.pid)
             self._look(thread.tid)
 
     def ended(self, thread: Thread) -> None:
         """Note that ``thread`` exits. With the last thread of a process, its mappings disappear. The first thread
         usually exits together with all others."""
         space = thread.space
-        if not self.wanted or self._exits >= _MOST_EXITS or not space.mappings:
+        if self._exits >= _MOST_EXITS or not self.wanted:
+            return
+        if not space.mappings and thread.process.pid not in self._processes:
             return
         if thread.tid == thread.process.pid or all(other.exiting for other in space.threads):
             self._exits += 1

@@ -55,15 +55,16 @@ def test_readme_builds_its_program(tmp_path: Path) -> None:
     )
 
 
-def test_recipes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", ["recipes.md", "languages.md"])
+def test_pages_of_files(tmp_path: Path, page: str) -> None:
     """In one directory, in the order of the page. Times differ from run to run."""
     require_tool("g++", "g++")
-    for block in blocks("recipes.md"):
+    for block in blocks(page):
         if block.file is not None:
             (tmp_path / block.file).write_text(block.content)
         elif block.language == "console":
             assert transcript(block.content, tmp_path) == block.content
-        else:
+        elif block.language != "text":
             assert block.language == "sh"
             for command in block.content.splitlines():
                 shown = transcript(f"$ {command} && echo done\n", tmp_path, timeout=240)

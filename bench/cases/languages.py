@@ -1,0 +1,104 @@
+"""What a span of two events costs in each language, under htrun and alone, beside C."""
+
+from __future__ import annotations
+
+import shutil
+import sysconfig
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import htrun
+from bench.groups import LANGUAGES
+from bench.model import Bench, Run
+from bench.outcome import FailedError, Sample, UnavailableError
+from bench.workshop import GUEST_LIBRARY, MEMORY, SOURCE, TOP, Workshop
+
+_GUESTS = SOURCE / "guests" / "languages"
+_BLOCKS, _SPANS = 300, 5000
+
+
+@dataclass(frozen=True)
+class _Language:
+    """A language. ``command``: builds the program, which prints the ns of a span, and returns its command line."""
+
+    name: str
+    title: str
+    command: Callable[[Workshop], list[str]]
+
+
+class SpanIn(Bench):
+    """A span in one language. ``traced``: whether the program runs under htrun."""
+
+    group = LANGUAGES
+
+    def __init__(self, language: _Language, *, traced: bool) -> None:
+        self.name = f"span-{language.name}{'' if traced else '-alone'}"
+        self.title = f"{language.title}, {'under htrun' if traced else 'without htrun'}"
+        self.tags = frozenset({"languages", language.name})
+        self._language = language
+        self._traced = traced
+
+    def prepare(self, shop: Workshop) -> Run:
+        htrun.works()
+        command = [*self._language.command(shop), str(_BLOCKS), str(_SPANS)]
+
+        def run() -> Sample:
+            if not self._traced:
+                return _sample(shop.call(command))
+            with shop.temporary_directory(MEMORY) as directory:
+                traced = htrun.traced(directory, "--via", "auto")
+                sample = _sample(shop.call([*traced.words, *command]))
+                traced.account().check(2 * _BLOCKS * _SPANS)
+            return sample
+
+        return run
+
+
+def _sample(printed: str) -> Sample:
+    try:
+        return Sample(float(printed))
+    except ValueError as error:
+        raise FailedError(f"no measurement in {printed!r}") from error
+
+
+def _c(shop: Workshop) -> list[str]:
+    return [str(shop.build_guest("guests/languages/span.c"))]
+
+
+def _cpp(shop: Workshop) -> list[str]:
+    flags = [f"-I{GUEST_LIBRARY}", f"-I{TOP / 'guest' / 'cpp'}", "-std=c++17"]
+    return [str(shop.build_guest("guests/languages/span.cpp", *flags, compiler="g++"))]
+
+
+def _python(shop: Workshop) -> list[str]:
+    directory = shop.directory()
+    package = directory / "hypertrace_guest"
+    shutil.copytree(TOP / "guest" / "python" / "hypertrace_guest", package)
+    output = package / f"_native{sysconfig.get_config_var('EXT_SUFFIX')}"
+    flags = ["-std=gnu99", "-O2", "-shared", "-fPIC", "-pthread", f"-I{sysconfig.get_path('include')}"]
+    sources = [package / "_native.c", *sorted(GUEST_LIBRARY.glob("*.c"))]
+    shop.call(["gcc", *flags, f"-I{GUEST_LIBRARY}", *map(str, sources), "-o", str(output)])
+    shutil.copy(_GUESTS / "span.py", directory)
+    return [_tool("python3"), str(directory / "span.py")]
+
+
+def _tool(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise UnavailableError(f"no {name}")
+    return str(Path(found))
+
+
+_LANGUAGES = (
+    _Language("c", "C", _c),
+    _Language("c++", "C++", _cpp),
+    _Language("python", "Python", _python),
+)
+
+
+def benches() -> Iterator[Bench]:
+    """For each language, a bench under htrun and a bench without htrun."""
+    for traced in (True, False):
+        for language in _LANGUAGES:
+            yield SpanIn(language, traced=traced)

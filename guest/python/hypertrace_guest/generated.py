@@ -1,0 +1,38 @@
+"""What the code uses that ``hypertrace header --lang python`` generates.
+
+SPDX-License-Identifier: MIT
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from hypertrace_guest import _core, _definitions, is_open
+
+__all__ = ["Span", "event", "publish", "span"]
+
+
+class Span(Protocol):
+    """A span for the statement ``with``. Its attributes are the arguments of its end."""
+
+    def __enter__(self) -> Any: ...
+    def __exit__(self, *exception: object) -> None: ...
+
+
+def publish(text: str) -> None:
+    """Let htrun know the definitions ``text`` (TOML)."""
+    if is_open:
+        _definitions.publish(text)
+
+
+def event(id: int, codes: str, fields: tuple[str, ...]) -> Any:
+    """The function that emits an event. ``codes``: a letter for each of its ``fields``: ``i`` and ``u`` (64-bit
+    integers), ``f`` (float), ``b`` (bool)."""
+    return _core.Kind(id, None, codes, "", (), fields, (), False)
+
+
+def span(begin: int, end: int, codes: tuple[str, str], kept: tuple[int, ...], names: Any) -> Any:
+    """The function that makes a span. ``begin``, ``end``: the ids of its events. ``codes``, ``names``: the types and
+    names of their arguments. ``kept``: for each argument of the end, the argument of the begin that is its value unless
+    it is set, or -1."""
+    return _core.Kind(begin, end, codes[0], codes[1], kept, names[0], names[1], False)

@@ -1,0 +1,135 @@
+"""Programs in all languages that `hypertrace header --lang` knows: one TOML file gives the same events in each,
+natively and under an emulator, from one thread and from many, and the programs also run without htrun."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import htrun as library
+from htrun.analysis.trace import Trace
+from htrun.emitters.registry import LANGUAGES as GENERATED
+from tests.support.languages import LANGUAGES, PYTHON, Language, run
+from tests.support.requirements import require_tool
+from tests.support.run import HTRUN
+from tests.support.toolchain import ROOT, Toolchain
+
+THREADS, COUNT = 8, 2000
+EXPECTED = [
+    ("request", "instant", {"size": 4096, "flags": 0x10, "kind": "WRITE"}),
+    ("job", "begin", {"key": 7, "ratio": 0.25, "urgent": True}),
+    ("queue depth", "counter", {"depth": -3}),
+    ("job", "end", {"key": 7, "result": -1}),
+    ('done "?" ü', "instant", {}),
+]
+_TASKS = """
+import sys
+sys.path.insert(0, "{directory}")
+import asyncio
+from hypertrace_guest import event, span, traced
+
+with span("inner"):
+    pass
+
+
+@traced("outer")
+async def task(size):
+    with span("inner", size=size):
+        await asyncio.sleep(0.001 * (5 - size))
+    return size
+
+
+async def main():
+    assert await asyncio.gather(*map(task, range(5))) == list(range(5))
+
+
+asyncio.run(main())
+event("point", n=2**63 - 1)
+for wrong in (lambda: event("point", n="text"), lambda: span(5), lambda: event("point", n=None)):
+    try:
+        wrong()
+    except TypeError:
+        pass
+    else:
+        raise SystemExit("no error")
+"""
+every_language = pytest.mark.parametrize("language", LANGUAGES, ids=str)
+
+
+def test_every_generated_language_is_tried() -> None:
+    assert {language.name for language in LANGUAGES} | {"c"} == set(GENERATED)
+
+
+def _record(directory: Path, *command: str | Path) -> Trace:
+    trace = directory / "trace"
+    words = [HTRUN, "--summary", directory / "summary.json", "-o", trace, *command]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return library.open(trace)
+
+
+def _events(trace: Trace) -> list[tuple[str, str, dict[str, object]]]:
+    return [(event.name, event.phase, dict(event.values)) for event in trace]
+
+
+@every_language
+def test_one_file_gives_the_same_events(tmp_path: Path, toolchain: Toolchain, language: Language) -> None:
+    assert _events(_record(tmp_path, *language.command(toolchain))) == EXPECTED
+
+
+@pytest.mark.parametrize("language", [each for each in LANGUAGES if each.emulated], ids=str)
+def test_under_an_emulator(tmp_path: Path, toolchain: Toolchain, language: Language) -> None:
+    emulator = require_tool("qemu-x86_64", "qemu-user")
+    assert _events(_record(tmp_path, emulator, *language.command(toolchain))) == EXPECTED
+
+
+@every_language
+def test_threads_lose_nothing(tmp_path: Path, toolchain: Toolchain, language: Language) -> None:
+    trace = _record(tmp_path, *language.command(toolchain), str(THREADS), str(COUNT))
+    events = _events(trace)
+    assert len(events) == THREADS * COUNT
+    assert not sum(trace.discarded)
+    begins = Counter(int(str(values["key"])) for _, phase, values in events if phase == "begin")
+    expected = Counter(number << 32 | i for number in range(THREADS) for i in range(COUNT // 2))
+    assert begins == expected
+    ends = Counter((int(str(v["key"])), int(str(v["result"]))) for _, phase, v in events if phase == "end")
+    assert ends == Counter((key, key & 0xFFFFFFFF) for key in expected)
+    assert len(trace.spans().to_numpy()) == THREADS * COUNT // 2
+
+
+@every_language
+def test_without_htrun(toolchain: Toolchain, language: Language) -> None:
+    command = [*language.command(toolchain), "2", "1000"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_pip_installs_the_python_package(tmp_path: Path) -> None:
+    """Without an extension, it would be slower and nobody would notice."""
+    for name in ("python", "user"):
+        shutil.copytree(ROOT / "guest" / name, tmp_path / name, ignore=shutil.ignore_patterns("build", "*.egg-info"))
+    packages = tmp_path / "packages"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    run(*pip, "--target", packages, tmp_path / "python")
+    code = "import hypertrace_guest; print(hypertrace_guest.native, hypertrace_guest.is_open)"
+    assert run(sys.executable, "-c", code, directory=packages) == "True False\n"
+    assert run(HTRUN, "--no-ptrace", sys.executable, "-c", code, directory=packages) == "True True\n"
+
+
+def test_python_tasks_have_spans_of_their_own(tmp_path: Path, toolchain: Toolchain) -> None:
+    directory = Path(PYTHON.command(toolchain)[1]).parent
+    trace = _record(tmp_path, sys.executable, "-c", _TASKS.format(directory=directory))
+    spans = trace.spans()
+    assert Counter(str(spans.names[row["name"]]) for row in spans.to_numpy()) == {
+        "outer": 5,
+        "inner": 1,
+        "inner (size)": 5,
+    }
+    sizes = sorted(event.values["size"] for event in trace if event.name == "inner (size)" and event.phase == "begin")
+    assert sizes == list(range(5))
+    assert ("point", {"n": 2**63 - 1}) in [(event.name, event.values) for event in trace]
