@@ -88,9 +88,10 @@ Running PROGRAM:
   --emulator PROGRAM    the emulator for a foreign PROGRAM
   --no-device           do not add the channel to machines (qemu-system-*) as a PCI device
   --print-device        print the QEMU arguments for that device, for the PATH of --hypertrace, and exit
-  --no-ptrace           do not trace PROGRAM: it runs as a child of htrun, under or around gdb, strace, valgrind, or
-                        in a sandbox. Only events that the guest library writes to rings are recorded. htrun does
-                        this by itself, with a warning, where PROGRAM cannot be traced, unless --via is store
+  --no-ptrace           do not trace PROGRAM, which then runs as a child of htrun. PROGRAM can be gdb, strace or
+                        valgrind, and htrun can run under these or in a sandbox. Only events that the guest library
+                        writes to rings are recorded. If PROGRAM cannot be traced, htrun uses this option by itself,
+                        with a warning, unless --via is store
   --no-patch            never change PROGRAM's code; each event then costs about a thousand times more
 
   --no-config           do not read htrun.toml and ~/.config/htrun/config.toml, which hold defaults of options

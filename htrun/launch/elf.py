@@ -196,7 +196,7 @@ def _read(file: int, name: str) -> ElfHeader:
             interpreter = _read_interpreter(file, name, offset, length, file_size)
         elif kind == _PT_LOAD and length and offset + length > file_size:
             raise TruncatedElfError(
-                f"{name}: truncated ELF file: it ends at byte {file_size}, its program at byte {offset + length}"
+                f"{name}: truncated ELF file: it has {file_size} bytes, but its program needs {offset + length}"
             )
     return ElfHeader(header.machine, header.bits, header.big_endian, header.type, header.flags, interpreter)
 

@@ -182,13 +182,13 @@ class Evaluation:
             case Binary(operator, left, right):
                 return self._binary(operator, left, right)
             case _:
-                raise CError("braces where a value should be")
+                raise CError("expected a value, found braces")
 
     def number(self, node: Node) -> int:
         """The value of ``node``. Raises `CError` if the value is not a number."""
         value = self.value(node)
         if isinstance(value, str):
-            raise CError(f"the text {value!r} where a number should be")
+            raise CError(f"expected a number, found the text {value!r}")
         return value
 
     def truth(self, node: Node) -> bool:
@@ -305,7 +305,7 @@ class _Reader:
 
     def _take(self, wanted: str) -> None:
         if self._peek() != wanted:
-            raise CError(f"{self._peek() or 'the end'!r} where {wanted!r} should be")
+            raise CError(f"expected {wanted!r}, found {self._peek() or 'the end'!r}")
         self._at += 1
 
     def _expression(self) -> Node:
@@ -391,7 +391,7 @@ class _Reader:
 
     def _name(self) -> str:
         if self._kind() != "name":
-            raise CError(f"{self._peek() or 'the end'!r} where a name should be")
+            raise CError(f"expected a name, found {self._peek() or 'the end'!r}")
         self._at += 1
         return self._tokens[self._at - 1].text
 
@@ -416,7 +416,7 @@ class _Reader:
             case "mark" if text == "{":
                 return Braces(tuple(self.arguments("}")))
             case _:
-                raise CError(f"{text or 'the end'!r} where a value should be")
+                raise CError(f"expected a value, found {text or 'the end'!r}")
 
     def _more_strings(self) -> Iterator[str]:
         while self._kind() == "string":
