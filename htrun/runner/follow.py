@@ -5,9 +5,9 @@ sleeping processor. On one processor it is a context switch, which takes a quart
 spreads two threads that wake each other over idle processors each time, so it is not enough to move the tracer to the
 tracee's processor: the tracee must be kept there, too.
 
-At most one of the threads that trap is kept, since the others may do much work between their traps. But every thread
-that makes enough recorded calls is kept. So is every process that such a thread creates, since most processes make a
-few dozen calls and exit.
+At most one of the threads that trap is kept on the tracer's processor, since the others may do much work between their
+traps. But every thread that makes enough recorded calls is kept on the tracer's processor, and so is every process that
+such a thread creates, since most processes make a few dozen calls and exit.
 
 The guest must not notice this. So a thread gets its former processors back when it has made only a few stops for a
 while. It also gets them back before a call that queries or sets processors, at which a filter stops the thread. Threads
@@ -66,8 +66,8 @@ class CallStops(Protocol):
 
 
 class _Kept:
-    """A thread that is kept. ``processors``: its former processors. ``left``, ``traps``: its counts of stops and traps
-    at the last check."""
+    """A thread that is kept on the tracer's processor. ``processors``: its former processors. ``left``, ``traps``: its
+    counts of stops and traps at the last check."""
 
     __slots__ = ("left", "processors", "traps")
 

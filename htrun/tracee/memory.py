@@ -27,8 +27,8 @@ def is_not_there(error: OSError) -> bool:
 class _OpenFiles:
     """The `Memory` objects whose files are open, the least recently used first.
 
-    A run may have more processes than htrun may open files. A file that is closed here is opened again when its memory
-    is used again.
+    A run may have so many processes that htrun cannot have the memory files of all of them open. A file that is closed
+    here is opened again when its memory is used again.
     """
 
     def __init__(self) -> None:
