@@ -78,8 +78,10 @@ class ThreadRings:
 
     @staticmethod
     def unregister(thread: Thread) -> None:
-        """Remove the thread's ring from the table, so that the thread's next event traps."""
-        if thread.registered and thread.space.arena is not None:
+        """Remove the thread's ring from the table, so that the thread's next event traps. This need not be done for the
+        last thread of an address space, if the thread exits."""
+        last = thread.exiting and len(thread.space.threads) == 1
+        if thread.registered and thread.space.arena is not None and not last:
             # If the whole process was killed, its memory is already gone.
             with suppress(OSError):
                 thread.space.arena.table.remove(thread.space.memory, thread.pointer)

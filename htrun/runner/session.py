@@ -242,9 +242,11 @@ class Session(RecordedRun):
     def _at_birth(self, stopped: StoppedThread) -> None:
         thread, rings = stopped.thread, self._patcher.rings
         self._patcher.learn_from_children(thread)
-        if not rings.learn_pointer(stopped):
+        emits = thread.ring is None and not thread.exiting and rings.expects_events(thread.space)
+        if not emits and len(thread.space.threads) == 1:
+            # No other thread can have its pointer.
             return
-        if thread.ring is None and not thread.exiting and rings.expects_events(thread.space):
+        if rings.learn_pointer(stopped) and emits:
             ring = self._recording.lend_ahead(thread)
             if ring is not None:
                 rings.register_ahead(thread, ring)

@@ -123,7 +123,8 @@ class Tracees:
         # A new thread that was killed at its first stop may be gone, and must not be registered. If the creator was
         # killed at its event, it is now at its exit event. The message of an exit event is a status, such as 0, and not
         # a thread id.
-        if tid > 0 and tid not in self.threads and self._waiter.is_tracee(tid):
+        is_new = tid > 0 and tid not in self.threads
+        if is_new and (tid in self._strangers or self._waiter.is_tracee(tid)):
             self._register(tid, creator.thread, creator)
         # The creator may be killed at its event. Even then the new thread must be handled.
         with suppress(TraceeDied):
@@ -262,7 +263,7 @@ class Tracees:
             # If the child was killed meanwhile, its memory is not needed.
             with suppress(OSError, TraceeDied):
                 try:
-                    copy.memory.open()
+                    copy.memory.secure()
                 except PermissionError:
                     if not creator.filtered:
                         self._open_forbidden(copy, tid)

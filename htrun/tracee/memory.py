@@ -1,20 +1,29 @@
 """Reads and writes a tracee's memory through /proc/PID/mem. This takes one system call for any length, and writes
-ignore page protection."""
+ignore page protection.
+
+To open this file, and to close it, takes as long as ten other system calls. So if the file is not open, single words
+are read and written by ptrace(2), if the thread is stopped. A forked child that only exits needs no more.
+"""
 
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import resource
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
+from htrun.tracee.ptrace import peek, poke
+
 _KERNEL_HALF = 1 << 63
 """The addresses from here on belong to the kernel, and are too large for a file offset."""
 _WIDE = 8
 _WINDOW = 1 << 16
 """The number of bytes that one read fetches for strings that are close together."""
+_OVERRIDING = 1 << 1 | 1 << 19
+"""CAP_DAC_OVERRIDE and CAP_SYS_PTRACE, as bits of a set of capabilities (<linux/capability.h>)."""
 _NOT_THERE = frozenset({errno.EIO, errno.EFAULT, errno.ESRCH, errno.ENOENT})
 
 
@@ -91,6 +100,12 @@ class Memory:
         open."""
         self._tid = tid
 
+    def secure(self) -> None:
+        """Open the memory now if it may be forbidden to open it later. Raises OSError if it is forbidden now, or if the
+        process is gone."""
+        if not _opens_any_memory():
+            self.open()
+
     def open(self) -> None:
         """Open the memory now, since the thread may be gone later. Raises OSError if it is already gone."""
         if self._file >= 0:
@@ -123,6 +138,8 @@ class Memory:
 
     def read(self, address: int, length: int) -> bytes:
         """Read up to ``length`` bytes, or fewer if the mapping ends earlier. Raises OSError if nothing is mapped."""
+        if self._file < 0 and length <= _WIDE and (word := self._word(address)) is not None:
+            return word[:length]
         self._reach(address)
         return os.pread(self._file, length, address)
 
@@ -136,9 +153,19 @@ class Memory:
     def write(self, address: int, data: bytes) -> None:
         """Write all of ``data``, even to pages that the tracee itself may not write (the kernel makes private copies).
         Raises OSError if some of the pages are not mapped."""
+        if self._file < 0 and len(data) == _WIDE and self._set_word(address, data):
+            return
         self._reach(address)
         if os.pwrite(self._file, data, address) != len(data):
             raise OSError(errno.EFAULT, f"short write of {len(data)} bytes at {address:#x}")
+
+    def _word(self, address: int) -> bytes | None:
+        """The word at ``address``, read by ptrace; None if this is impossible."""
+        return None if self._closed else peek(self._ways()[0], address)
+
+    def _set_word(self, address: int, word: bytes) -> bool:
+        """Write ``word`` by ptrace. Returns whether this was possible."""
+        return not self._closed and poke(self._ways()[0], address, word)
 
     def read_string(self, address: int, limit: int = 1 << 17) -> bytes:
         """The NUL-terminated string at ``address``, without the NUL. Raises OSError (E2BIG) if it has more than
@@ -224,6 +251,15 @@ class Memory:
             os.close(self._file)
             self._file = -1
             _open_files.closed(self)
+
+
+@functools.cache
+def _opens_any_memory() -> bool:
+    """Whether no process can forbid htrun to open its memory: htrun has the capabilities that override the owner of the
+    file and PR_SET_DUMPABLE (proc_pid_mem(5))."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        effective = next((int(line.split()[1], 16) for line in status if line.startswith("CapEff:")), 0)
+    return effective & _OVERRIDING == _OVERRIDING
 
 
 def _open_memory(tid: int) -> int:

@@ -1,5 +1,5 @@
-"""ptrace(2): requests and options, and the two requests for a running thread. All other requests are methods of
-`Stopped`.
+"""ptrace(2): requests and options, the two requests for a running thread, and those for a word of memory. All other
+requests are methods of `Stopped`.
 
 python-ptrace 0.9.9 has no SEIZE, LISTEN, INTERRUPT, signal masks or 64-bit event messages. Its import takes 60 ms,
 since it runs other programs to find the C library (ctypes.util.find_library).
@@ -10,7 +10,10 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import sys
 from enum import IntEnum, IntFlag
+
+from htrun import hosts
 
 
 class TraceeDied(Exception):
@@ -24,7 +27,9 @@ class TraceeDied(Exception):
 class Request(IntEnum):
     """The requests, from <linux/ptrace.h>."""
 
+    PEEKDATA = 2
     PEEKUSER = 3
+    POKEDATA = 5
     POKEUSER = 6
     CONT = 7
     SINGLESTEP = 9
@@ -70,6 +75,12 @@ raw_ptrace = libc.ptrace
 raw_ptrace.restype = ctypes.c_long
 raw_ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
 
+_raw_syscall = libc.syscall
+_raw_syscall.restype = ctypes.c_long
+_PTRACE = hosts.current().native.numbers["ptrace"]
+_word = ctypes.c_uint64()
+_word_at = ctypes.byref(_word)
+
 
 def failure(kind: int, tid: int) -> Exception:
     """The exception for a request that has just failed: `TraceeDied` for ESRCH, OSError for any other error."""
@@ -90,3 +101,24 @@ def interrupt(tid: int) -> None:
     `TraceeDied`."""
     if raw_ptrace(Request.INTERRUPT, tid, 0, 0) == -1:
         raise failure(Request.INTERRUPT, tid)
+
+
+def read_word(kind: Request, tid: int, address: int) -> int | None:
+    """The result of a request that reads a word: PEEKDATA or PEEKUSER; None if it fails."""
+    # The C library's wrapper returns -1 both for an error and for a word of -1, so this uses syscall(2).
+    if _raw_syscall(_PTRACE, ctypes.c_long(kind), ctypes.c_long(tid), ctypes.c_ulong(address), _word_at) == -1:
+        return None
+    return _word.value
+
+
+def peek(tid: int, address: int) -> bytes | None:
+    """The 8 bytes at ``address`` in the memory of thread ``tid``; None if the thread is not stopped, or if not all of
+    them are mapped."""
+    word = read_word(Request.PEEKDATA, tid, address)
+    return None if word is None else word.to_bytes(8, sys.byteorder)
+
+
+def poke(tid: int, address: int, word: bytes) -> bool:
+    """Write the 8 bytes ``word`` at ``address`` in the memory of thread ``tid``, even to pages that the thread itself
+    may not write. Returns False if the thread is not stopped, or if not all of the bytes are mapped."""
+    return bool(raw_ptrace(Request.POKEDATA, tid, address, int.from_bytes(word, sys.byteorder)) == 0)

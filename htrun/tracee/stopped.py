@@ -11,7 +11,7 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from htrun import hosts
-from htrun.tracee.ptrace import SIGINFO_SIZE, Request, TraceeDied, failure, interrupt, libc, raw_ptrace
+from htrun.tracee.ptrace import SIGINFO_SIZE, Request, TraceeDied, failure, interrupt, raw_ptrace, read_word
 from htrun.tracee.stops import GroupStop, SignalStop, SyscallStop
 from htrun.tracee.wait import is_end
 
@@ -33,12 +33,6 @@ _siginfo_address = ctypes.addressof(_siginfo)
 _fault_fields = struct.Struct("=iiiiQ")
 _mask = ctypes.c_uint64()
 _mask_address = ctypes.addressof(_mask)
-_word = ctypes.c_uint64()
-_word_at = ctypes.byref(_word)
-_PTRACE = hosts.current().native.numbers["ptrace"]
-_PEEKUSER = ctypes.c_long(Request.PEEKUSER)
-_raw_syscall = libc.syscall
-_raw_syscall.restype = ctypes.c_long
 _syscall_info = ctypes.create_string_buffer(88)
 _syscall_info_address = ctypes.addressof(_syscall_info)
 _syscall_info_fields = struct.Struct("=4xI16xq48xI")
@@ -99,10 +93,10 @@ class Stopped:
 
     def user_word(self, offset: int) -> int:
         """The word of struct user (<sys/user.h>) at ``offset`` (bytes)."""
-        # The C library's wrapper returns -1 both for an error and for a word of -1, so this uses syscall(2).
-        if _raw_syscall(_PTRACE, _PEEKUSER, ctypes.c_long(self.tid), ctypes.c_long(offset), _word_at) == -1:
+        word = read_word(Request.PEEKUSER, self.tid, offset)
+        if word is None:
             raise TraceeDied(self.tid)
-        return _word.value
+        return word
 
     def set_user_word(self, offset: int, value: int) -> None:
         """Write ``value`` to the word of struct user at ``offset`` (bytes)."""

@@ -86,6 +86,38 @@ def test_a_child_of_a_process_that_nobody_may_look_into(toolchain: Toolchain, ht
     assert list(events.values()) == [310]
 
 
+LATER_SECRETIVE = """
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <qemu-hypertrace.h>
+int main(void)
+{
+    if (qemu_hypertrace_init(NULL) != 0)
+        return 2;
+    pid_t child = fork();
+    if (child == 0) {
+        if (prctl(PR_SET_DUMPABLE, 0) != 0)
+            _exit(3);
+        for (int i = 0; i < 200; i++)
+            qemu_hypertrace(0);
+        _exit(prctl(PR_GET_DUMPABLE));
+    }
+    int status = -1;
+    return waitpid(child, &status, 0) != child || status != 0;
+}
+"""
+
+
+@pytest.mark.parametrize("privileged", [True, False])
+def test_a_child_that_nobody_may_look_into_any_more(toolchain: Toolchain, htrun: Htrun, privileged: bool) -> None:
+    """htrun has opened the child's memory before, unless htrun may open any memory."""
+    program = toolchain.compile_text(LATER_SECRETIVE, "later-secretive")
+    command = [*([] if privileged else unprivileged()), *htrun.command("--via", "store"), str(program)]
+    subprocess.run(command, capture_output=True, timeout=240, check=True)
+    assert len((htrun.directory / "log").read_text().splitlines()) == 200
+
+
 def test_a_process_that_nobody_may_look_into_is_told_of(toolchain: Toolchain, htrun: Htrun) -> None:
     program = toolchain.compile_text(SECRETIVE, "secretive")
     command = [*unprivileged(), *htrun.command(), str(program), "early"]

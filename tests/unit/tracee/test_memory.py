@@ -9,6 +9,8 @@ import mmap
 import os
 import resource
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -143,3 +145,58 @@ def test_what_an_error_says(memory: Memory) -> None:
     assert is_not_there(unmapped.value)
     assert not is_not_there(OSError(errno.EMFILE, "too many"))
     assert not is_not_there(PermissionError(errno.EACCES, "no"))
+
+
+WORDS = """
+import ctypes, mmap, os, signal
+from htrun.tracee import ptrace
+from htrun.tracee.memory import Memory
+from htrun.tracee.ptrace import Option
+from htrun.tracee.stopped import Stopped
+
+page = mmap.mmap(-1, 2 * mmap.PAGESIZE, flags=mmap.MAP_PRIVATE)
+page[:8] = b"original"
+address = ctypes.addressof(ctypes.c_char.from_buffer(page))
+assert ptrace.libc.mprotect(ctypes.c_void_p(address), mmap.PAGESIZE, mmap.PROT_READ) == 0
+assert ptrace.libc.munmap(ctypes.c_void_p(address + mmap.PAGESIZE), mmap.PAGESIZE) == 0
+child = os.fork()
+if child == 0:
+    signal.pause()
+ptrace.seize(child, Option.EXITKILL)
+ptrace.interrupt(child)
+os.waitpid(child, 0)
+
+def opened():
+    links = [f"/proc/self/fd/{number}" for number in range(3, 20)]
+    return [link for link in links if os.path.lexists(link) and os.readlink(link).endswith("/mem")]
+
+memory = Memory(child)
+print(memory.read(address, 8), memory.read(address, 3))
+memory.write(address, b"replaced")
+print(memory.read(address, 8), opened())
+# The last bytes of the page are not a whole word.
+print(memory.read(address + mmap.PAGESIZE - 4, 4), len(opened()))
+memory.release()
+Stopped(child).resume()
+memory.write(address, b"in a run")
+print(memory.read(address, 8), len(opened()), page[:8])
+memory.close()
+try:
+    memory.read(address, 8)
+except FileNotFoundError:
+    print("closed")
+"""
+
+
+def test_words_of_a_stopped_thread_need_no_file() -> None:
+    """A page that the thread may only read is written, too. If the thread runs, or if a word is not whole, the file is
+    opened."""
+    done = subprocess.run([sys.executable, "-c", WORDS], capture_output=True, text=True, timeout=240)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "b'original' b'ori'",
+        "b'replaced' []",
+        "b'\\x00\\x00\\x00\\x00' 1",
+        "b'in a run' 1 b'original'",
+        "closed",
+    ]
