@@ -128,33 +128,42 @@ def _reaches(condition: Reaches, to_next_rule: int) -> list[Instruction]:
     ]
 
 
-def _compile_rule(number: int, rule: Rule, data: int) -> list[Instruction]:
+def _compile_rule(rule: Rule, stop: Instruction) -> list[Instruction]:
+    """Instructions that end with ``stop`` if all conditions of ``rule`` hold, and otherwise continue after them."""
     sizes = [7 if isinstance(condition, Reaches) else 2 for condition in rule.conditions]
     left = sum(sizes) + 1
-    program: list[Instruction] = [(_LD_ABS, 0, 0, _NR), (_JEQ, 0, left, number)]
+    program: list[Instruction] = []
     for condition, size in zip(rule.conditions, sizes, strict=True):
         program += _reaches(condition, left) if isinstance(condition, Reaches) else _test(condition, left)
         left -= size
-    program.append((_RET, 0, 0, _TRACE | data))
-    return program
+    return [*program, stop]
 
 
 def _compile_abi(
-    abi: Abi, rules: Iterable[Rule], calls: RecordedCalls, otherwise: int, watched: int
+    abi: Abi, rules: Iterable[Rule], calls: RecordedCalls, *, record: bool, watched: int
 ) -> list[Instruction]:
-    body: list[Instruction] = []
+    """The part of a filter for one interface. Each call number is tested once: when a filter is installed, the kernel
+    runs it for all numbers, to find those that it always allows (kernel/seccomp.c, seccomp_cache_prepare_bitmap)."""
+    rules_of: dict[int, list[Rule]] = {}
     for rule in rules:
         if rule.name in abi.numbers:
-            number = abi.numbers[rule.name]
-            body += _compile_rule(number, rule, WATCHED_AND_RECORDED if calls.include(abi, number) else watched)
-    return [*body, (_RET, 0, 0, otherwise)]
+            rules_of.setdefault(abi.numbers[rule.name], []).append(rule)
+    if record and calls.numbers is not None:
+        for number in sorted(calls.numbers.get(abi.audit_arch, ())):
+            rules_of.setdefault(number, [])
+    body: list[Instruction] = [(_LD_ABS, 0, 0, _NR)]
+    for number, own in rules_of.items():
+        recorded = calls.include(abi, number)
+        stop = (_RET, 0, 0, _TRACE | (WATCHED_AND_RECORDED if recorded else watched))
+        block = [step for rule in own for step in _compile_rule(rule, stop)]
+        block.append((_RET, 0, 0, _otherwise(recorded=record and recorded)))
+        body += [(_JEQ, 0, len(block), number), *block]
+    return [*body, (_RET, 0, 0, _otherwise(recorded=record and calls.numbers is None))]
 
 
-def _recorded(abi: Abi, calls: RecordedCalls) -> list[Instruction]:
-    """Instructions that stop at each of ``calls``, by number; none if ``calls`` stands for all calls."""
-    numbers = sorted(calls.numbers.get(abi.audit_arch, ())) if calls.numbers is not None else []
-    load = [(_LD_ABS, 0, 0, _NR)] if numbers else []
-    return [*load, *(step for number in numbers for step in ((_JEQ, 0, 1, number), (_RET, 0, 0, _TRACE | RECORDED)))]
+def _otherwise(*, recorded: bool) -> int:
+    """The verdict on a call for which no rule holds."""
+    return _TRACE | RECORDED if recorded else _ALLOW
 
 
 def _compile(
@@ -166,21 +175,17 @@ def _compile(
     If several filters stop at a call, the thread gets the stop of the filter that was installed last. So each filter
     must know ``calls``. Only the first filter must stop (``record``) at calls for which it has no other rule.
     """
-    otherwise = _TRACE | RECORDED if record and calls.numbers is None else _ALLOW
     host = hosts.current()
     native, compat = host.native, host.compat
-    body_64 = _compile_abi(native, rules, calls, otherwise, watched)
-    body_32 = _compile_abi(compat, rules_32, calls, otherwise, watched)
-    if record:
-        body_64[-1:-1] = _recorded(native, calls)
-        body_32[-1:-1] = _recorded(compat, calls)
+    body_64 = _compile_abi(native, rules, calls, record=record, watched=watched)
+    body_32 = _compile_abi(compat, rules_32, calls, record=record, watched=watched)
     program: list[Instruction] = [
         (_LD_ABS, 0, 0, _ARCH),
         (_JEQ, 1, 0, native.audit_arch),
         (_JA, 0, 0, len(body_64) + 3),
         (_LD_ABS, 0, 0, _NR),
         (_JGE, 0, 1, host.no_number_above),
-        (_RET, 0, 0, otherwise),
+        (_RET, 0, 0, _otherwise(recorded=record and calls.numbers is None)),
         *body_64,
         (_JEQ, 1, 0, compat.audit_arch),
         (_RET, 0, 0, _ALLOW),
