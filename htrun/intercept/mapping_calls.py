@@ -84,7 +84,7 @@ class MappingCalls:
         self._rings_mapped = rings_mapped
         self._controls_leave = controls_leave
         self._machine_of = machine_of
-        self._recorded = recorded
+        self._filters = seccomp.ChannelFilters(recorded)
         self._channel = channel
         self._waiter = waiter
         self._scratch = Scratch(channel)
@@ -289,7 +289,7 @@ class MappingCalls:
 
     def _install(self, injection: Injection, call: StoppedCall, low: int, high: int) -> None:
         process = call.thread.process
-        program = seccomp.channel_filter(low, high, self._recorded, process=not process.guarded)
+        program = self._filters.between(low, high, process=not process.guarded)
         add_filter(injection, self._scratch, process.space, call.abi, call.registers, program)
 
     def munmap(self, call: StoppedCall) -> None:

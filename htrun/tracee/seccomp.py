@@ -1,8 +1,8 @@
 """The seccomp filters, which stop a tracee only at the few system calls that htrun must handle.
 
 There are three filters, in classic BPF (seccomp(2), Documentation/networking/filter.rst). `first_filter` is installed
-before the program's exec. `channel_filter` is added when a process has mapped a channel, which must be guarded then.
-`mask_filter` is added when the signal masks of a process's threads matter. A call that no rule names costs only a
+before the program's exec. One of `ChannelFilters` is added when a process has mapped a channel, which must be guarded
+then. `mask_filter` is added when the signal masks of a process's threads matter. A call that no rule names costs only a
 lookup in the kernel's cache of allowed calls.
 """
 
@@ -56,13 +56,22 @@ class Test(Enum):
     NO_BIT = "no bit"
 
 
+class Bound(Enum):
+    """A 32-bit value that differs between filters with the same rules: a part of the addresses of the channel, which
+    are ``[start, end)``."""
+
+    HIGH = "upper half of each address"
+    START = "lower half of the start"
+    END = "lower half of the end"
+
+
 class Condition(NamedTuple):
     """A test of half of ``argument`` (0 to 5) against ``value`` (32 bits)."""
 
     argument: int
     half: Half
     test: Test
-    value: int
+    value: int | Bound
 
 
 class Reaches(NamedTuple):
@@ -71,7 +80,7 @@ class Reaches(NamedTuple):
 
     address: int
     length: int
-    start: int
+    start: int | Bound
 
 
 class Rule(NamedTuple):
@@ -81,7 +90,26 @@ class Rule(NamedTuple):
     conditions: tuple[Condition | Reaches, ...] = ()
 
 
-Instruction = tuple[int, int, int, int]
+Instruction = tuple[int, int, int, int | Bound]
+_INSTRUCTION = struct.Struct("<HBBI")
+_VALUE, _VALUE_OFFSET = struct.Struct("<I"), 4
+
+
+class Template(NamedTuple):
+    """A compiled filter. ``program``: an array of struct sock_filter. ``bounds``: the offsets in it at which values of
+    the channel's addresses are still missing."""
+
+    program: bytes
+    bounds: tuple[tuple[int, Bound], ...]
+
+    def filled(self, start: int, end: int) -> bytes:
+        """The filter for a channel at the addresses ``[start, end)``."""
+        low = (1 << 32) - 1
+        values = {Bound.HIGH: start >> 32, Bound.START: start & low, Bound.END: end & low}
+        program = bytearray(self.program)
+        for offset, bound in self.bounds:
+            _VALUE.pack_into(program, offset, values[bound])
+        return bytes(program)
 
 
 class RecordedCalls(NamedTuple):
@@ -168,9 +196,9 @@ def _otherwise(*, recorded: bool) -> int:
 
 def _compile(
     rules: Sequence[Rule], rules_32: Sequence[Rule], calls: RecordedCalls, *, record: bool, watched: int = WATCHED
-) -> bytes:
-    """The filter of both interfaces as an array of struct sock_filter. The architecture is tested first, since a call
-    number has another meaning in 32-bit code.
+) -> Template:
+    """The filter of both interfaces. The architecture is tested first, since a call number has another meaning in
+    32-bit code.
 
     If several filters stop at a call, the thread gets the stop of the filter that was installed last. So each filter
     must know ``calls``. Only the first filter must stop (``record``) at calls for which it has no other rule.
@@ -191,10 +219,15 @@ def _compile(
         (_RET, 0, 0, _ALLOW),
         *body_32,
     ]
-    return b"".join(struct.pack("<HBBI", *instruction) for instruction in program)
+    packed, bounds = bytearray(), []
+    for code, true, false, value in program:
+        if isinstance(value, Bound):
+            bounds.append((len(packed) + _VALUE_OFFSET, value))
+        packed += _INSTRUCTION.pack(code, true, false, 0 if isinstance(value, Bound) else value)
+    return Template(bytes(packed), tuple(bounds))
 
 
-def _low(argument: int, test: Test, value: int) -> Condition:
+def _low(argument: int, test: Test, value: int | Bound) -> Condition:
     return Condition(argument, Half.LOW, test, value)
 
 
@@ -244,39 +277,50 @@ def first_filter(calls: RecordedCalls = NO_CALLS, *, channel: bool = True) -> by
     if calls != NO_CALLS:
         rules = (*rules, *_PROCESSOR_RULES, *(() if channel else _FILTER_RULES))
     rules_64, rules_32 = (_CHANNEL_RULES, _CHANNEL_RULES_32) if channel else ((), ())
-    return _compile((*rules_64, *rules), (*rules_32, *rules), calls, record=True)
+    return _compile((*rules_64, *rules), (*rules_32, *rules), calls, record=True).program
 
 
-def _guard(name: str, address: int, length: int, start: int, end: int, *more: Condition) -> tuple[Rule, ...]:
-    same_high = Condition(address, Half.HIGH, Test.EQUAL, start >> 32)
-    low_start, low_end = start & 0xFFFFFFFF, end & 0xFFFFFFFF
+def _guard(name: str, *more: Condition) -> tuple[Rule, ...]:
+    """Rules for a call whose first two arguments are the address and the length of a range."""
+    same_high = Condition(0, Half.HIGH, Test.EQUAL, Bound.HIGH)
     return (
-        Rule(name, (*more, same_high, _low(address, Test.AT_LEAST, low_start), _low(address, Test.BELOW, low_end))),
-        Rule(name, (*more, same_high, _low(address, Test.BELOW, low_start), Reaches(address, length, low_start))),
+        Rule(name, (*more, same_high, _low(0, Test.AT_LEAST, Bound.START), _low(0, Test.BELOW, Bound.END))),
+        Rule(name, (*more, same_high, _low(0, Test.BELOW, Bound.START), Reaches(0, 1, Bound.START))),
         # A range of at least this length may start below the 4 GiB block that contains the region.
-        Rule(name, (*more, _low(length, Test.AT_LEAST, 1 << 30))),
-        Rule(name, (*more, Condition(length, Half.HIGH, Test.NOT_EQUAL, 0))),
+        Rule(name, (*more, _low(1, Test.AT_LEAST, 1 << 30))),
+        Rule(name, (*more, Condition(1, Half.HIGH, Test.NOT_EQUAL, 0))),
     )
 
 
-def channel_filter(start: int, end: int, calls: RecordedCalls = NO_CALLS, *, process: bool) -> bytes:
-    """The filter that stops at calls that could unmap, move, replace or unprotect memory in ``[start, end)``.
-    ``process``: whether it also stops at calls that query SIGSEGV's action, and at calls that query or set processors.
-    In each process, one of the channel filters must do so.
+class ChannelFilters:
+    """The filters that stop at calls that could unmap, move, replace or unprotect memory of the channel. They are
+    compiled once, since each program that maps the channel needs one for its own addresses."""
 
-    ``calls``: the calls that the first filter records."""
-    rules: list[Rule] = []
-    if start >> 32 == (end - 1) >> 32 and end & 0xFFFFFFFF:
+    def __init__(self, calls: RecordedCalls = NO_CALLS) -> None:
+        """``calls``: the calls that the first filter records."""
+        self._calls = calls
+        self._templates: dict[tuple[bool, bool], Template] = {}
+
+    def between(self, start: int, end: int, *, process: bool) -> bytes:
+        """The filter for the memory ``[start, end)``. ``process``: whether it also stops at calls that query SIGSEGV's
+        action, and at calls that query or set processors. In each process, one of the channel filters must do so."""
+        bounded = start >> 32 == (end - 1) >> 32 and end & 0xFFFFFFFF != 0
+        template = self._templates.get((bounded, process))
+        if template is None:
+            template = self._templates[bounded, process] = self._compiled(bounded=bounded, process=process)
+        return template.filled(start, end)
+
+    def _compiled(self, *, bounded: bool, process: bool) -> Template:
+        """``bounded``: whether the memory lies in one block of 4 GiB; otherwise the filter stops at all addresses."""
         fixed = _low(3, Test.ANY_BIT, MAP_FIXED)
-        for name in ("munmap", "mprotect", "pkey_mprotect", "mremap"):
-            rules += _guard(name, 0, 1, start, end)
-        rules += _guard("mmap", 0, 1, start, end, fixed)
-    else:
-        rules += [Rule(name) for name in ("munmap", "mprotect", "pkey_mprotect", "mremap")]
-        rules += [Rule("mmap", (_low(3, Test.ANY_BIT, MAP_FIXED),))]
-    if process:
-        rules += [Rule(name, _SIGSEGV_SET) for name in ("rt_sigaction", "sigaction")] + list(_PROCESSOR_RULES)
-    return _compile(rules, rules, calls, record=False)
+        names = ("munmap", "mprotect", "pkey_mprotect", "mremap")
+        rules: list[Rule] = []
+        for name in names:
+            rules += _guard(name) if bounded else [Rule(name)]
+        rules += _guard("mmap", fixed) if bounded else [Rule("mmap", (fixed,))]
+        if process:
+            rules += [Rule(name, _SIGSEGV_SET) for name in ("rt_sigaction", "sigaction")] + list(_PROCESSOR_RULES)
+        return _compile(rules, rules, self._calls, record=False)
 
 
 def mask_filter(calls: RecordedCalls = NO_CALLS) -> bytes:
@@ -284,7 +328,7 @@ def mask_filter(calls: RecordedCalls = NO_CALLS) -> bytes:
     rules = [Rule(name) for name in ("rt_sigreturn", "sigreturn", "ssetmask")]
     for name in ("rt_sigprocmask", "sigprocmask"):
         rules += [Rule(name, (Condition(1, half, Test.NOT_EQUAL, 0),)) for half in Half]
-    return _compile(rules, rules, calls, record=False, watched=MASK)
+    return _compile(rules, rules, calls, record=False, watched=MASK).program
 
 
 class _Program(ctypes.Structure):

@@ -32,7 +32,7 @@ def test_each_call_that_a_filter_stops_is_handled(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(seccomp.Rule, "__new__", noted)
     seccomp.mask_filter()
     for end in (0x2000, 1 << 64):
-        seccomp.channel_filter(0x1000, end, process=True)
+        seccomp.ChannelFilters().between(0x1000, end, process=True)
     tables = (seccomp.TRACER_RULES, seccomp._CHANNEL_RULES_32, seccomp._PROCESSOR_RULES, seccomp._EXEC_RULES)
     stopped |= {rule.name for table in tables for rule in table}
     assert stopped == system_calls.handlers.keys()

@@ -18,8 +18,8 @@ from htrun.tracee.seccomp import (
     RECORDED,
     WATCHED,
     WATCHED_AND_RECORDED,
+    ChannelFilters,
     RecordedCalls,
-    channel_filter,
     first_filter,
     mask_filter,
 )
@@ -93,28 +93,45 @@ def test_first_filter(abi: Abi) -> None:
 def test_a_call_that_touches_the_region_stops(name: str, start: int, pages: int) -> None:
     length = pages << 12
     touches = start < _START + _SIZE and start + length > _START
-    stops = verdict(channel_filter(_START, _START + _SIZE, process=False), X86_64, name, start, length) == _STOP
+    stops = (
+        verdict(ChannelFilters().between(_START, _START + _SIZE, process=False), X86_64, name, start, length) == _STOP
+    )
     # A range of a gigabyte or more stops wherever it is.
     assert stops == (touches or length >= 1 << 30)
 
 
 @given(start=st.integers(0, (1 << 47) - 1), length=st.integers(1, 1 << 40))
 def test_no_call_that_touches_the_region_is_missed(start: int, length: int) -> None:
-    program = channel_filter(_START, _START + _SIZE, process=False)
+    program = ChannelFilters().between(_START, _START + _SIZE, process=False)
     if start < _START + _SIZE and start + length > _START:
         assert verdict(program, X86_64, "munmap", start, length) == _STOP
         assert verdict(program, X86_64, "mmap", start, length, 0, MAP_FIXED) == _STOP
         assert verdict(program, X86_64, "mmap", start, length, 0, 2) == _ALLOW
 
 
+def test_a_filter_for_other_addresses_has_the_same_rules() -> None:
+    """Filters for addresses in one block of 4 GiB are compiled together."""
+    filters = ChannelFilters()
+    for start in (_START, 0x10000, _START + (1 << 33)):
+        program = filters.between(start, start + _SIZE, process=False)
+        assert program == ChannelFilters().between(start, start + _SIZE, process=False)
+        assert verdict(program, X86_64, "munmap", start, 0x1000) == _STOP
+        assert verdict(program, X86_64, "munmap", start - 0x1000, 0x1000) == _ALLOW
+        assert verdict(program, X86_64, "munmap", start - 0x1000, 0x1001) == _STOP
+        assert verdict(program, X86_64, "munmap", start + _SIZE, 0x1000) == _ALLOW
+        assert verdict(program, X86_64, "munmap", start + (1 << 32), 0x1000) == _ALLOW
+    everything = filters.between((1 << 32) - 0x10000, (1 << 32) + 0x10000, process=False)
+    assert verdict(everything, X86_64, "munmap", _START + _SIZE, 0x1000) == _STOP
+
+
 def test_a_region_across_four_gigabytes_stops_everything() -> None:
-    program = channel_filter((1 << 32) - 0x10000, (1 << 32) + 0x10000, process=False)
+    program = ChannelFilters().between((1 << 32) - 0x10000, (1 << 32) + 0x10000, process=False)
     assert verdict(program, X86_64, "munmap", 0x1000, 0x1000) == _STOP
 
 
 @pytest.mark.parametrize("process", [False, True])
 def test_processors_and_questions_for_the_action_of_sigsegv_are_watched_once(process: bool) -> None:
-    program = channel_filter(_START, _START + _SIZE, process=process)
+    program = ChannelFilters().between(_START, _START + _SIZE, process=process)
     expected = _STOP if process else _ALLOW
     assert verdict(program, X86_64, "sched_getaffinity") == expected
     assert verdict(program, X86_64, "rt_sigaction", 11, 0, 0x1000) == expected
@@ -180,12 +197,12 @@ def test_without_a_channel_only_exec_matters(abi: Abi) -> None:
 
 def test_a_later_filter_knows_what_the_first_records() -> None:
     """Its stop has precedence."""
-    program = channel_filter(_START, _START + _SIZE, _SOME, process=True)
+    program = ChannelFilters(_SOME).between(_START, _START + _SIZE, process=True)
     fixed = MAP_FIXED | MAP_SHARED
     assert verdict(program, X86_64, "mmap", _START, 4096, 3, fixed, 3) == _BOTH
     assert verdict(program, X86_64, "munmap", _START, 4096) == _STOP
     assert verdict(program, numbered(X86_64), "read") == _ALLOW
-    everything = channel_filter(_START, _START + _SIZE, RecordedCalls(None), process=True)
+    everything = ChannelFilters(RecordedCalls(None)).between(_START, _START + _SIZE, process=True)
     assert verdict(everything, X86_64, "munmap", _START, 4096) == _BOTH
     assert verdict(everything, X86_64, "rt_sigaction", 11) == _BOTH
     assert verdict(everything, numbered(X86_64), "read") == _ALLOW
