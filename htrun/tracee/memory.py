@@ -134,7 +134,8 @@ class Memory:
     def _ways(self) -> list[int]:
         """The threads through which the memory may be opened, the best thread first. A thread that has left the memory,
         by an exec or after a vfork, is not among them."""
-        return sorted(self.threads(), key=lambda tid: tid != self._tid) or [self._tid]
+        ways = list(self.threads()) or [self._tid]
+        return sorted(ways, key=lambda tid: tid != self._tid) if len(ways) > 1 else ways
 
     def read(self, address: int, length: int) -> bytes:
         """Read up to ``length`` bytes, or fewer if the mapping ends earlier. Raises OSError if nothing is mapped."""
