@@ -203,7 +203,8 @@ class _Meanwhile:
         itself = np.zeros(1, spans.dtype)[0] if self._itself is None else self._itself
         for field in self._span.dtype.names or ():
             if self._itself is None or field == "trapped":
-                # Only the first pass, which reads all events, can find the events that trapped.
+                # Take ``trapped`` from the first pass: only this pass reads all events, and can find the events that
+                # trapped.
                 itself[field] = self._span[field]
         return SlowSpan(itself, spans[np.argsort(spans["begin_number"])], self._dropped)
 

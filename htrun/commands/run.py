@@ -95,7 +95,7 @@ def _attempt(words: Sequence[str], launcher: Launcher | None) -> tuple[int, str]
             return ExitCode.OWN_FAILURE, f"htrun: {error.strerror}: raise the limit (ulimit -n)\n"
         if not isinstance(error, FileNotFoundError):
             raise
-        # This error can be raised when a relative path is made absolute.
+        # If the working directory is gone, this error is raised when a relative path is made absolute.
         if _directory_exists():
             raise
         return ExitCode.OWN_FAILURE, "htrun: the working directory was removed; give absolute paths, or go elsewhere\n"

@@ -156,7 +156,7 @@ def _reserve(descriptor: int, least: int, wanted: int) -> int:
         try:
             os.ftruncate(descriptor, length)
         except OSError as error:
-            # This is a limit of the user (RLIMIT_FSIZE) or of the file system.
+            # The file cannot be that long, because of a limit of the user (RLIMIT_FSIZE) or of the file system.
             if error.errno != errno.EFBIG or length == least:
                 raise
             length = max(length // 2 // _ALIGNMENT * _ALIGNMENT, least)

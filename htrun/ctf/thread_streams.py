@@ -171,7 +171,7 @@ class ThreadStreams:
         import numpy as np
 
         counts = [len(each.records) for each in waiting]
-        # Copied as blocks of bytes, since numpy would copy structures field by field.
+        # Copy blocks of bytes, since numpy would copy structures field by field.
         width = record_dtype(self._num_args, big_endian).itemsize
         rows = np.concatenate([each.records.view("u1").reshape(-1, width) for each in waiting])
         threads = np.repeat(np.arange(len(waiting)), counts)

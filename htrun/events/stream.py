@@ -50,7 +50,7 @@ class StreamTable(Sequence[Stream]):
         place = self._name_places.setdefault(name, len(self._names))
         if place == len(self._names):
             self._names.append(name)
-        # Appended last, because `len` depends on it and another thread may be reading.
+        # Append to ``_starts`` last, because `len` uses it, and another thread may be reading.
         self._ids.extend((stream.tid, stream.pid, stream.vcpu, place))
         self._starts.append(stream.start)
 

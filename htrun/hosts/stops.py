@@ -76,7 +76,7 @@ class CallRecording(NamedTuple):
     ``events``: the buffer for the records. ``make_room``: empties the buffer. ``wake``: wakes the thread that empties
     the buffer. ``entries``, ``returns``: whether entries and returns of calls are recorded. ``clock``: reads the ticks.
     ``in_one_go``: whether machine code can read the ticks, too; if not, Python handles each stop. ``ran``: is called
-    for a stopped thread that has stopped as often as `CallWait.set_stops_left` has set.
+    for a stopped thread that has made the number of stops set by `CallWait.set_stops_left`.
     """
 
     events: TracerEvents

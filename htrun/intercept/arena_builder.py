@@ -206,7 +206,7 @@ class ArenaBuilder:
             injection.call("close", descriptor)
         from htrun.intercept.passed_file import pass_file
 
-        # This must be the process of thread ``tid``, since a process created by vfork has its own file table.
+        # Use the process of thread ``tid``, since a process created by vfork has its own file table.
         pid = next(thread.process.pid for thread in space.threads if thread.tid == tid)
         return pass_file(injection, space.memory, pid, file, writable=writable)
 

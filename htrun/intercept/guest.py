@@ -121,7 +121,7 @@ class Mappings:
     def copy(self) -> Mappings:
         """An independent copy, for a forked child."""
         twin = Mappings()
-        # These lists are never changed, only replaced.
+        # The lists are shared, since they are never changed, only replaced.
         twin._all, twin._starts = self._all, self._starts
         return twin
 
@@ -189,7 +189,7 @@ class AddressSpace:
         self.machine = False
         """Whether the guest is a whole machine. The machine's emulator would crash on a fault that the guest causes."""
 
-        # Set by `htrun.intercept.mapping_calls`.
+        # The following attributes are set by `htrun.intercept.mapping_calls`.
         self.virtualized = False
         """Whether KVM runs the machine. The channel is then not protected, and ``mappings`` does not contain it."""
         self.abi: Abi | None = None
@@ -199,7 +199,7 @@ class AddressSpace:
         self.unrecorded = False
         """Whether stores to the channel are no longer recorded, because recording has failed."""
 
-        # Set by the patcher.
+        # The following attributes are set by the patcher.
         self.arena: Arena | None = None
         """The memory that htrun has mapped into the address space; None before the first patch."""
         self.unpatchable = ""
@@ -461,7 +461,7 @@ class Thread:
         self.exec = RedirectedExec()
         self.doubt = Doubt()
 
-        # Set by the recording.
+        # The following attributes are set by the recording.
         self.ring: Ring | None = None
         """The ring that takes the records of the thread's stores; None before the first store."""
         self.source: Source | None = None
@@ -469,7 +469,7 @@ class Thread:
         self.comm: str | None = None
         """The thread's name; None before the thread's exit event. It is kept because it can't be read later."""
 
-        # Set by `htrun.intercept.thread_rings`.
+        # The following attributes are set by `htrun.intercept.thread_rings`.
         self.pointer = 0
         """The thread pointer by which trampolines last identified the thread (`Arena.pointer_seen`); 0 if it is
         unknown."""

@@ -239,9 +239,9 @@ class Masks:
         return 0 if swallowed is None else signal.SIGSEGV
 
     def report_step(self, stopped: StoppedThread, registers: Registers) -> int:
-        """Stop a thread for the SIGTRAP of its own single step, if htrun has made the store of this step for it.
-        Returns SIGTRAP, or 0 if the thread blocks SIGTRAP. ``registers``: the registers with which the thread will
-        continue."""
+        """Stop a thread for the SIGTRAP of its own single step, if the step was a store that htrun has made for the
+        thread. Returns SIGTRAP, or 0 if the thread blocks SIGTRAP. ``registers``: the registers with which the thread
+        will continue."""
         stopped.thread.signals.stepped = False
         if stopped.signal_mask() & bit_of(signal.SIGTRAP):
             return 0
@@ -272,7 +272,8 @@ class Masks:
         if not thread.process.masks.followed:
             thread.signals.segv_blocked = self._has_reset(thread, stopped.signal_mask())
             if not thread.signals.segv_blocked:
-                # This must happen now, while the reset action still shows which other threads block the signal.
+                # Read the masks of the other threads now, while the reset action still shows which of them block the
+                # signal.
                 self._follow(stopped, registers)
         if not thread.signals.segv_blocked:
             self._actions.restore(stopped, registers)

@@ -4,7 +4,7 @@ Machine numbers are those in Linux' ``include/uapi/linux/elf-em.h`` and in QEMU'
 ``linux-user``, the ``elf_check_arch`` of each target defines the numbers that the target's emulator accepts.
 """
 
-# Not pathlib: it changes paths ("./a" becomes "a"), and it is slow to import.
+# pathlib is not used: it changes paths ("./a" becomes "a"), and is slow to import.
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ any file that matches a handler. The kernel's ``Documentation/admin-guide/binfmt
 this module reads.
 """
 
-# Not pathlib: it changes paths ("./a" becomes "a"), and it is slow to import.
+# pathlib is not used: it changes paths ("./a" becomes "a"), and is slow to import.
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Chooses the emulator for a foreign program, and the emulator's command line."""
 
-# Not pathlib: it changes paths ("./a" becomes "a"), and it is slow to import.
+# pathlib is not used: it changes paths ("./a" becomes "a"), and is slow to import.
 
 from __future__ import annotations
 

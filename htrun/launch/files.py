@@ -1,6 +1,6 @@
 """Files as they are seen by the process that executes them."""
 
-# Not pathlib: it changes paths ("./a" becomes "a"), and it is slow to import.
+# pathlib is not used: it changes paths ("./a" becomes "a"), and is slow to import.
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Finds the program whose code runs in a process: the program that the process executes or, if that is an emulator, the
 emulated program."""
 
-# Not pathlib: it changes paths ("./a" becomes "a"), and it is slow to import.
+# pathlib is not used: it changes paths ("./a" becomes "a"), and is slow to import.
 
 from __future__ import annotations
 

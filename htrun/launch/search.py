@@ -1,6 +1,6 @@
 """Searches for a program in the directories of PATH, as ``execvp`` in the GNU C library does."""
 
-# Not pathlib: it changes paths ("./a" becomes "a"), and it is slow to import.
+# pathlib is not used: it changes paths ("./a" becomes "a"), and is slow to import.
 
 from __future__ import annotations
 

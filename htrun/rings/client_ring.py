@@ -215,7 +215,7 @@ class ClientRing:
         self._release()
         self.waits()
         self._halves[ring_layout.STATE // _HALF] = ring_layout.FREE
-        # Stored last, since the next client checks it.
+        # Store the owner last, since the next client checks it.
         self._words[ring_layout.OWNER // _WORD] = 0
         return True
 
@@ -333,7 +333,7 @@ class ClientRing:
     def _copy_to(self, room: NDArray[np.void], at: int, low: int, high: int) -> None:
         """Copy the records at the positions from ``low`` to ``high`` to ``room``, from its row ``at`` on."""
         size = self._layout.record_size
-        # Copied in one block, since numpy would copy field by field.
+        # Copy one block, since numpy would copy field by field.
         room.view("u1")[at * size : (at + high - low) * size] = self._data[low * size : high * size]
         # The byte order is changed here, while the records are in the processor's cache.
         room["site"][at : at + high - low] = RING_SITE
@@ -393,7 +393,7 @@ class ClientRing:
 
         assert self._records is not None
         size = self._layout.record_size
-        # Copied in one block, since numpy would copy field by field.
+        # Copy one block, since numpy would copy field by field.
         copied = np.frombuffer(bytearray(self._data[low * size : high * size]), self._records.dtype)
         copied["site"] = RING_SITE
         return self._in_order_of_host(copied)

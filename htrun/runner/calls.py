@@ -82,7 +82,8 @@ class Calls:
         self._denied.look_out(thread)
 
     def ended(self, thread: Thread) -> None:
-        """Record the exit of a thread. The thread makes no more records. May be called more than once for a thread."""
+        """Record the exit of a thread. The thread will write no more records. May be called more than once for a
+        thread."""
         if thread.tid in self._alive:
             self._alive.remove(thread.tid)
             self._lives(thread, CPU_EXIT, self._clock())

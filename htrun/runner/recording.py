@@ -152,7 +152,7 @@ class Recording:
         return thread.ring
 
     def thread_ended(self, thread: Thread) -> None:
-        """Return the ring of a thread that makes no more records. The ring can be lent again when it is empty."""
+        """Return the ring of a thread that will write no more records. The ring can be lent again when it is empty."""
         ring = thread.ring
         if ring is None:
             return

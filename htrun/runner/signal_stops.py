@@ -90,8 +90,8 @@ class SignalStops:
         self._waits.ended(tid)
 
     def restart_wait(self, stopped: StoppedThread, number: int = 0) -> None:
-        """Prepare a thread to continue with the signal ``number``, or with none. If the stop has needlessly interrupted
-        a call, the call continues."""
+        """Prepare a thread to continue with the signal ``number``, or with none. If the stop has interrupted a call
+        that the signal would not have interrupted without htrun, the call continues."""
         thread = stopped.thread
         self._waits.woken(stopped, number, thread.process.pid, thread.space.memory.read_whole)
 

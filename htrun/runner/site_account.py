@@ -26,7 +26,8 @@ class SiteAccount:
         """The summary's entry for each site; empty before `finish` is called."""
         self._print = options.verbosity > 0
         self._wanted = options.summary is not None or self._print
-        # Read here, because the tracer's main thread may later be bound to the program's processor.
+        # Get the allowed processors here, because the tracer's main thread may later be bound to the program's
+        # processor.
         self._processors = os.sched_getaffinity(0)
         self._names: SymbolNames | None = None
 

@@ -203,8 +203,8 @@ class Tracees:
         first.launched = True
 
     def exiting(self, thread: Thread, status: int) -> None:
-        """Handle a thread at its exit event. The thread makes no more records. ``status``: the wait status that the
-        thread will have."""
+        """Handle a thread at its exit event. The thread will write no more records. ``status``: the wait status that
+        the thread will have."""
         thread.exiting = True
         self._hooks.thread_ended(thread)
         thread.ring = None

@@ -92,7 +92,7 @@ def _lines(
         phase = "" if shape.phase is Phase.INSTANT else f" phase={shape.phase.value}"
         columns += [f" {phase} index=".encode(), decimal(events["index"])]
     elif shape.number_column is not None:
-        # This is the format in QEMU's trace-events: num=0x%016"PRIx64".
+        # The format of ``num`` is that of QEMU's trace-events: num=0x%016"PRIx64".
         columns += [f"  {shape.number_column}=0x".encode(), hexadecimal(events[shape.number_column])]
     for argument, words in shape.words(events):
         columns += [f" {argument.name}=".encode(), *texts(argument, words, LOG)]

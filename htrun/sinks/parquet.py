@@ -132,7 +132,7 @@ class ParquetSink(FormatSink):
         """
         import pyarrow.parquet as pq
 
-        # Opened here, since Arrow accepts only paths in UTF-8.
+        # Open the file here, since Arrow accepts only paths in UTF-8.
         self._file = self._temporary.open("wb")
         return pq.ParquetWriter(
             self._file,

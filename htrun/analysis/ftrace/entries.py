@@ -35,8 +35,7 @@ _ELEMENT_SIZES = {
 
 
 class InternedTexts(Mapping[int, str]):
-    """Texts by number, counted from 0. Equal texts have the same number. Texts are kept as long as the trace is in
-    use."""
+    """Texts by number, counted from 0. Equal texts have the same number. Texts are kept while the trace is in use."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}

@@ -48,7 +48,7 @@ class Lazy(dataset.Dataset):  # type: ignore[misc]
             if condition is None:
                 yield from self._table.batches(wanted, None)
                 return
-            # This may also find the name of a column that the condition does not use. The column is then read
+            # The search may also find the name of a column that the condition does not use. Then this column is read
             # unnecessarily.
             needed = [name for name in self.schema.names if name in wanted or name in str(condition)]
             for batch in self._table.batches(needed, self._windows(condition)):
@@ -67,7 +67,7 @@ class Lazy(dataset.Dataset):  # type: ignore[misc]
         slices = _slices(first, last)
         layout = dataset.IpcFileFormat()
         nowhere = fs.LocalFileSystem()
-        # These files do not exist: each represents a slice, and is never opened.
+        # The names of the files stand for slices. The files do not exist, and are never opened.
         fragments = [
             layout.make_fragment(str(number), nowhere, _times(first, window)) for number, window in enumerate(slices)
         ]

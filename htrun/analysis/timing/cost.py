@@ -137,7 +137,7 @@ class _Tries:
     def add(self, step: ClockStep, spans: Spans) -> None:
         own = spans[max(_WARM_UP - self._seen, 0) :]
         self._seen += len(spans)
-        # Only pairs with one step count. The others contain further events, such as those of a signal handler.
+        # Use only pairs with one step. Other pairs contain further events, such as those of a signal handler.
         own = own[own["steps"] == 1]
         self._tally.add(step.counted(own["end"] - own["begin"]), own["steps"].astype(np.int64))
 

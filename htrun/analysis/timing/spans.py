@@ -635,7 +635,7 @@ def _set_parents(marks: Marks, old: int, paired: _Paired, keyed: NDArray[np.bool
         return
     until = np.full(len(marks), len(marks), np.int64)
     until[paired.begins] = paired.ends
-    # Sorted by thread, and then by time.
+    # Sort by thread, and then by time.
     places = _codes(marks["stream"], marks["epoch"]) * len(marks) + np.arange(len(marks))
     around = begins[~keyed[marks["name"][begins]]]
     around = around[np.argsort(places[around])]
