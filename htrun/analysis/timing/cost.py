@@ -59,8 +59,8 @@ class Cost:
 
     @classmethod
     def of(cls, sorts: Sequence[Distribution | None], threads: int) -> Cost | None:
-        """The cost, from the durations ``sorts`` of the pairs of each kind of `PAIRS`; None if there are too few
-        pairs."""
+        """The cost of an event; None if there are too few pairs. ``sorts``: the durations of the pairs of each kind, in
+        the order of `PAIRS`."""
         medians = {
             pair: None if each is None or each.count < CALIBRATION_LEAST else median_interval(each)
             for pair, each in zip(PAIRS, sorts, strict=True)
