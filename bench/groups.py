@@ -47,6 +47,15 @@ FORMATS = Group(
     rounds=3,
     quick_rounds=1,
 )
+ANSWERS = Group(
+    "answers",
+    "Questions asked of a trace of 10,000,000 events",
+    "million events/s",
+    "stat",
+    rounds=3,
+    quick_rounds=1,
+    facts=("s", "MB"),
+)
 HASHES = tuple(
     Group(
         f"hash-{size}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.cases import (
+    answers,
     boot,
     calls,
     floor,
@@ -48,6 +49,7 @@ def every_bench() -> list[Bench]:
         *languages.benches(),
         *sustained.benches(),
         *formats.benches(),
+        *answers.benches(),
         *google_benchmark.benches(),
         *hyperfine.benches(),
     ]

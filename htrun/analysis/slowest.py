@@ -17,6 +17,7 @@ import numpy as np
 from htrun.analysis.event_ids import numbered_events
 from htrun.analysis.timing.first_events import FirstEvents
 from htrun.analysis.timing.spans import Pairer
+from htrun.events.records import chosen, joined, taken
 
 if TYPE_CHECKING:
     from htrun.analysis.timing.query import SpanQuery
@@ -85,11 +86,11 @@ def find_slowest(trace: Trace, batches: Iterable[Events], wanted: SpanQuery, mos
     for events in batches:
         checkpoints.add(pairer)
         spans = pairer.feed(events)
-        spans = spans[pairer.names.are_own(spans)]
+        spans = chosen(spans, pairer.names.are_own(spans))
         durations.add(spans)
-        spans = spans[selected(spans)]
+        spans = chosen(spans, selected(spans))
         count += len(spans)
-        longest = _longest(np.concatenate([longest, spans]), most)
+        longest = _longest(joined([longest, _longest(spans, most)]), most)
     found = {int(each.span["begin_number"]): each for each in _meanwhile(trace, longest, checkpoints)}
     slow = [found[number] for number in longest["begin_number"].tolist()]
     return Slowest(pairer.names.own, pairer.keyed, slow, count, durations.medians(), pairer.finish())
@@ -100,10 +101,10 @@ def _longest(spans: Spans, most: int) -> Spans:
     durations = spans["end"] - spans["begin"]
     if len(spans) > most:
         least = np.partition(durations, len(spans) - most)[len(spans) - most]
-        spans = spans[durations >= least]
+        spans = chosen(spans, durations >= least)
         durations = spans["end"] - spans["begin"]
     order = np.lexsort((spans["begin_number"], ~durations))
-    return spans[order[:most]]
+    return taken(spans, order[:most])
 
 
 class _Durations:
@@ -117,7 +118,8 @@ class _Durations:
         durations = np.maximum(spans["end"] - spans["begin"], 1).astype(np.float64)
         classes = np.minimum((np.log2(durations) * _PER_OCTAVE).astype(np.int64), _CLASSES - 1)
         codes = spans["name"].astype(np.int64) * _CLASSES + classes
-        np.add.at(self._counts.reshape(-1), codes, 1)
+        counts = self._counts.reshape(-1)
+        counts += np.bincount(codes, minlength=len(counts))
 
     def medians(self) -> list[float]:
         """The median duration of the spans of each name: the middle of the class that contains the median; 0 without
@@ -188,16 +190,16 @@ class _Meanwhile:
         if len(paired):
             self._itself = paired[0]
         overlaps = (spans["begin"] < self._end) & (spans["end"] > self._begin) & ~itself
-        self._found.append(spans[overlaps])
+        self._found.append(chosen(spans, overlaps))
         self._size += len(self._found[-1])
         if self._size > 2 * _MOST_KEPT:
-            kept = _longest(np.concatenate(self._found), _MOST_KEPT)
+            kept = _longest(joined(self._found), _MOST_KEPT)
             self._dropped += self._size - len(kept)
             self._found, self._size = [kept], len(kept)
 
     def result(self) -> SlowSpan:
         """The slow span with the spans that were collected."""
-        spans = np.concatenate(self._found)
+        spans = joined(self._found)
         # If too many begins wait, the oldest are dropped. The second pass may then have dropped the begin of a span
         # that the first pass found. The arguments and the parent of that span are unknown.
         itself = np.zeros(1, spans.dtype)[0] if self._itself is None else self._itself
@@ -206,7 +208,7 @@ class _Meanwhile:
                 # Take ``trapped`` from the first pass: only this pass reads all events, and can find the events that
                 # trapped.
                 itself[field] = self._span[field]
-        return SlowSpan(itself, spans[np.argsort(spans["begin_number"])], self._dropped)
+        return SlowSpan(itself, taken(spans, np.argsort(spans["begin_number"])), self._dropped)
 
 
 class _Stretch:
@@ -217,7 +219,7 @@ class _Stretch:
         self.slow: list[_Meanwhile] = []
         self.last = 0
         self._seen = start.seen
-        self._pairer = Pairer(trace.names, trace.losses, num_args=trace.num_args, parents=True)
+        self._pairer = Pairer(trace.names, trace.losses, num_args=trace.num_args, nesting=True)
         self._pairer.resume(start.waiting, start.seen)
 
     def add(self, span: np.void) -> None:
@@ -237,7 +239,7 @@ class _Stretch:
         return [slow.result() for slow in self.slow]
 
     def _collect(self, spans: Spans) -> None:
-        spans = spans[self._pairer.names.are_own(spans)]
+        spans = chosen(spans, self._pairer.names.are_own(spans))
         for slow in self.slow:
             slow.add(spans)
 

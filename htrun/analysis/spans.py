@@ -19,6 +19,7 @@ import numpy as np
 from htrun.analysis.timing.first_events import FirstEvents
 from htrun.analysis.timing.spans import Pairer
 from htrun.errors import HtrunError
+from htrun.events.records import chosen, joined, taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -68,11 +69,11 @@ class TraceSpans:
     def __init__(self, trace: SpanSource) -> None:
         self._trace = trace
         trapped = FirstEvents([stream.pid for stream in trace.streams])
-        pairer = Pairer(trace.names, trace.losses, num_args=trace.num_args, first_events=trapped, parents=True)
-        found = [spans[pairer.names.are_own(spans)] for spans in map(pairer.feed, trace.events())]
+        pairer = Pairer(trace.names, trace.losses, num_args=trace.num_args, first_events=trapped, nesting=True)
+        found = [chosen(spans, pairer.names.are_own(spans)) for spans in map(pairer.feed, trace.events())]
         # Without events, an empty array provides the type of the rows.
-        spans = np.concatenate(found) if found else pairer.none()
-        self._spans: Spans = spans[np.argsort(spans["begin_number"])]
+        spans = joined(found) if found else pairer.none()
+        self._spans: Spans = taken(spans, np.argsort(spans["begin_number"]))
         self._keyed = pairer.keyed
         self.names: tuple[str, ...] = pairer.names.own
         self.unpaired: Mapping[str, Unpaired] = pairer.finish()

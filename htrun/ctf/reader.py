@@ -256,10 +256,10 @@ def _in_order(pieces: Pieces, loader: _Loader, size: int) -> Iterator[Events]:
     ends = np.cumsum(pieces["count"], dtype=np.int64)
     place = 0
     while place < len(pieces):
-        # Each step reads at least as many events as are already waiting. Otherwise events of very many threads would be
-        # sorted again and again.
-        wanted = int(ends[place]) - int(pieces["count"][place]) + max(size, len(waiting))
-        upto = min(int(np.searchsorted(ends, wanted)) + 1, len(pieces))
+        # Each step makes one batch: with the waiting events, at most `size`. But it reads at least as many events as
+        # are already waiting. Otherwise events of very many threads would be sorted again and again.
+        wanted = int(ends[place]) - int(pieces["count"][place]) + max(size - len(waiting), len(waiting))
+        upto = max(int(np.searchsorted(ends, wanted, side="right")), place + 1)
         events = _sorted([waiting, *loader.load(pieces[place:upto])])
         if loader.has_texts:
             events = after_their_calls(events)

@@ -93,6 +93,18 @@ def joined(batches: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
     return np.concatenate([batch.view("u1") for batch in batches]).view(batches[0].dtype)
 
 
+def taken(rows: NDArray[np.void], places: NDArray[np.integer[Any]]) -> NDArray[np.void]:
+    """``rows[places]``, but faster: numpy copies structures field by field, and words as a block. The size of a row
+    must be a multiple of 8 bytes."""
+    words = rows.view("<u8").reshape(len(rows), rows.dtype.itemsize // 8)
+    return words.take(places, axis=0).reshape(-1).view(rows.dtype)
+
+
+def chosen(rows: NDArray[np.void], mask: NDArray[np.bool_]) -> NDArray[np.void]:
+    """``rows[mask]``, but faster; ``rows`` itself if all are chosen. See `taken`."""
+    return rows if mask.all() else taken(rows, mask.nonzero()[0])
+
+
 def is_pair(rows: NDArray[np.void], first: str, second: str) -> bool:
     """Whether ``rows`` have the columns ``first`` and ``second``, each of 32 bits, and directly after each other."""
     fields: Mapping[str, Any] = rows.dtype.fields or {}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from htrun.analysis.read_ahead import read_ahead
 from htrun.errors import HtrunError
 from htrun.reports.missing_spans import no_spans
 from htrun.reports.output import warn
@@ -113,8 +114,8 @@ class TimedRun:
 
 
 def events_with_progress(trace: Trace) -> Iterator[Events]:
-    """The events of ``trace``, with a progress bar on a terminal while they are read."""
-    return with_progress(trace.events(), len(trace), "pairing")
+    """The events of ``trace``, read in another thread, with a progress bar on a terminal meanwhile."""
+    return with_progress(read_ahead(trace.events()), len(trace), "pairing")
 
 
 def rows_of(query: SpanQuery, trace: Trace, timings: Iterable[Timing]) -> list[Row]:

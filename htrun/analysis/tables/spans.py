@@ -13,6 +13,7 @@ from htrun.analysis.tables.span_columns import span_columns
 from htrun.analysis.tables.table import batch_of, schema_of
 from htrun.analysis.timing.first_events import FirstEvents
 from htrun.analysis.timing.spans import Pairer
+from htrun.events.records import chosen
 
 if TYPE_CHECKING:
     import pyarrow
@@ -48,14 +49,14 @@ class SpanTable:
             self._trace.losses,
             num_args=num_args,
             first_events=trapped,
-            parents="parent" in columns,
+            nesting=bool({"parent", "depth"} & {*columns}),
         )
         named = np.array([self._names(name) for name in pairer.names])
         for events in self._watch(self._trace.events()):
             spans = pairer.feed(events)
             kept = pairer.names.are_own(spans) & named[spans["name"]] & begins_in(spans, self._wanted.window)
             if kept.any():
-                yield batch_of(self._columns, columns, spans[kept])
+                yield batch_of(self._columns, columns, chosen(spans, kept))
 
     def _names(self, name: str) -> bool:
         patterns = self._wanted.events

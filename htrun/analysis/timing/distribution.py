@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from htrun.analysis.timing.codes import codes_of, in_order, starts_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -151,8 +153,8 @@ class Tally:
         rows = np.concatenate([self._rows, *self._waiting])
         counts = np.concatenate([self._counts, np.ones(self._pending, np.int64)])
         self._waiting, self._pending = [], 0
-        order = np.lexsort((rows[:, 1], rows[:, 0]))
-        rows, counts = rows[order], counts[order]
-        first = np.concatenate([[True], (rows[1:] != rows[:-1]).any(axis=1)])
-        self._rows = rows[first]
-        self._counts = np.add.reduceat(counts, np.flatnonzero(first))
+        codes = codes_of(rows[:, 0], rows[:, 1])
+        order = in_order(codes)
+        starts = starts_of(codes[order])
+        self._rows = rows[order[starts]]
+        self._counts = np.add.reduceat(counts[order], starts)

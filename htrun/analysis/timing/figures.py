@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from htrun.analysis.timing.codes import codes_of, in_order, starts_of
 from htrun.analysis.timing.cost import CalibrationPairs, Cost
 from htrun.analysis.timing.distribution import Distribution, Tally
 from htrun.analysis.timing.inference import CONFIDENCE, Blocks, Interval, drift, median_interval, modes
 from htrun.analysis.timing.span_names import SpanNames
 from htrun.errors import HtrunError
+from htrun.events.records import chosen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -193,10 +195,11 @@ class Timings:
 
     def _add(self, spans: Spans) -> None:
         own = self._names.are_own(spans)
-        self._add_pairs(spans[~own])
-        spans = spans[own]
+        if not own.all():
+            self._add_pairs(chosen(spans, ~own))
+            spans = chosen(spans, own)
         if self.choice is not None:
-            spans = spans[self.choice(spans)]
+            spans = chosen(spans, self.choice(spans))
         if len(spans):
             self._add_spans(spans)
 
@@ -210,9 +213,9 @@ class Timings:
         durations = self.step.counted(spans["end"] - spans["begin"])
         groups = np.zeros(len(spans), np.uint64) if self.grouping is None else self.grouping(spans)
         events = spans["steps"].astype(np.int64)
-        order = np.lexsort((groups, spans["name"]))
+        order = in_order(codes_of(spans["name"], groups))
         names, groups, streams = spans["name"][order], groups[order], spans["begin_stream"][order]
-        starts = np.flatnonzero(np.concatenate([[True], (names[1:] != names[:-1]) | (groups[1:] != groups[:-1])]))
+        starts = starts_of(names, groups)
         for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(order)], strict=True):
             rows = order[start:end]
             key = (int(names[start]), int(groups[start]))

@@ -44,6 +44,8 @@ class FirstEvents:
         """Process the next ``events`` of the trace, and return the rows of the first events among them. ``first``: the
         number of ``events[0]`` in the trace."""
         rows = np.flatnonzero((events["kind"] == _HYPERTRACE) & (events["site"] != RING_SITE))
+        if not len(rows):
+            return rows
         streams, sites = events["stream"][rows], events["site"][rows].astype(np.uint64)
         shift, thread = np.uint64(32), np.uint64(1 << 63)
         places = (self._processes[streams] << shift) | sites
@@ -64,11 +66,19 @@ class FirstEvents:
     def within(self, spans: Spans) -> NDArray[np.bool_]:
         """A mask of the ``spans`` that contain a first event of one of their threads. The begin and the end of a span
         belong to it. The events of the spans must have been processed."""
-        held = np.zeros(len(spans), bool)
-        for streams in (spans["begin_stream"], spans["end_stream"]):
-            low = np.searchsorted(self._found, _placed(streams, spans["begin_number"]), "left")
-            high = np.searchsorted(self._found, _placed(streams, spans["end_number"]), "right")
-            held |= high > low
+        if not len(self._found):
+            return np.zeros(len(spans), bool)
+        begin, end = spans["begin_stream"], spans["end_stream"]
+        held = self._any_within(spans, begin)
+        if (begin != end).any():
+            held |= self._any_within(spans, end)
+        return held
+
+    def _any_within(self, spans: Spans, streams: NDArray[np.uint32]) -> NDArray[np.bool_]:
+        """A mask of the ``spans`` that contain a first event of their thread among ``streams``."""
+        low = np.searchsorted(self._found, _placed(streams, spans["begin_number"]), "left")
+        high = np.searchsorted(self._found, _placed(streams, spans["end_number"]), "right")
+        held: NDArray[np.bool_] = high > low
         return held
 
 

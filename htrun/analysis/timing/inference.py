@@ -1,10 +1,16 @@
-"""Statistical inference from durations, with scipy: intervals of medians, modes, and drift."""
+"""Statistical inference from durations: intervals of medians, modes, and drift.
+
+Importing scipy takes longer than pairing a million events, so the few methods that each report needs are here. The
+tests compare their results with those of scipy.
+"""
 
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,6 +44,8 @@ _SECOND_PEAK = 0.1
 """The minimum height of a second mode, relative to the first."""
 _VALLEY = 0.6
 """The maximum height of the valley between two modes, relative to the lower mode."""
+_FAR = 4
+"""The distance in standard deviations at which the normal distribution of the smoothing ends."""
 _SHARE = 0.05
 """The minimum share of the values of a mode among all values."""
 
@@ -84,17 +92,14 @@ def _order_share(count: int) -> float:
 
     The rank is the greatest ``k`` for which the ``k``-th value exceeds the true median with a probability of at most
     2.5%. This probability is binomial. Between whole numbers ``k``, it is interpolated by the beta distribution.
+
+    The rank is from the expansion of the binomial quantile: the distribution is symmetric, its excess kurtosis is
+    ``-2 / count`` (Cornish, Fisher 1938), and it is discrete (Esseen 1945). The error is less than 0.005, and less than
+    0.001 from 10 values on.
     """
-    from scipy.optimize import brentq
-    from scipy.special import betainc
-
-    def chance_missed(k: float) -> float:
-        return float(betainc(count + 1 - k, k, 0.5)) - _TAIL
-
-    if chance_missed(0.5) > 0:
-        return 0.0
-    k = float(brentq(chance_missed, 0.5, (count + 1) / 2))
-    return max(k - 0.5, 0.0) / count
+    z = NormalDist().inv_cdf(1 - _TAIL)
+    rank = (count + 1 - math.sqrt(count) * (z - (z**3 - z) / (12 * count))) / 2
+    return max(rank - 0.5, 0.0) / count
 
 
 def _resampled_medians(distribution: Distribution, first: int, last: int) -> Floats:
@@ -126,9 +131,6 @@ def modes(distribution: Distribution, step: float) -> tuple[float, ...]:
     ``step``: the step of the clock; clusters whose distance is at most one step are a single cluster. The lowest and
     the highest 1% of the values are ignored.
     """
-    from scipy.ndimage import gaussian_filter1d
-    from scipy.signal import find_peaks
-
     if distribution.count < _MODES_LEAST:
         return ()
     low, high = distribution.quantiles([0.01, 0.99])
@@ -143,11 +145,8 @@ def modes(distribution: Distribution, step: float) -> tuple[float, ...]:
     margin = 3 * width
     grid = min(max(int((high - low + 2 * margin) / width * 4), 16), 16 * _GRID)
     edges = np.linspace(low - margin, high + margin, grid + 1)
-    density = gaussian_filter1d(
-        core.histogram(edges).astype(np.float64), width / (edges[1] - edges[0]), mode="constant"
-    )
-    peaks, _ = find_peaks(density, height=_SECOND_PEAK * density.max())
-    kept = _apart(density, peaks.tolist())
+    density = _smoothed(core.histogram(edges).astype(np.float64), width / (edges[1] - edges[0]))
+    kept = _apart(density, [peak for peak in _peaks(density) if density[peak] >= _SECOND_PEAK * density.max()])
     if len(kept) < 2:
         return ()
     bounds = [0, *(int(one + np.argmin(density[one:other])) for one, other in pairwise(kept)), grid]
@@ -155,6 +154,23 @@ def modes(distribution: Distribution, step: float) -> tuple[float, ...]:
     middles = (edges[1:] + edges[:-1]) / 2
     found = [float(middles[peak]) for peak, share in zip(kept, shares, strict=True) if share >= _SHARE]
     return tuple(found) if len(found) > 1 else ()
+
+
+def _smoothed(counts: Floats, width: float) -> Floats:
+    """``counts``, smoothed by a normal distribution whose standard deviation is ``width`` of them."""
+    reach = int(_FAR * width + 0.5)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
+    return np.convolve(counts, weights / weights.sum())[reach : reach + len(counts)]
+
+
+def _peaks(values: Floats) -> list[int]:
+    """The positions of the local maxima of ``values``, except at the ends. Equal values have the position of their
+    middle."""
+    starts = np.flatnonzero(np.append(True, values[1:] != values[:-1]))
+    levels, ends = values[starts], np.append(starts[1:], len(values)) - 1
+    top = 1 + np.flatnonzero((levels[1:-1] > levels[:-2]) & (levels[1:-1] > levels[2:]))
+    middles: list[int] = ((starts[top] + ends[top]) // 2).tolist()
+    return middles
 
 
 def _apart(density: Floats, peaks: Sequence[int]) -> list[int]:
@@ -177,16 +193,30 @@ def drift(blocks: Floats, step: float) -> float | None:
     The result is negative for a decrease. It is None if the change may be due to random variation (Kendall's tau), or
     is negligible: at most ``step``, or at most 1% of the median.
     """
-    from scipy.stats import kendalltau, theilslopes
-
     if len(blocks) < _DRIFT_LEAST:
         return None
-    times = np.arange(len(blocks))
-    probability = float(kendalltau(times, blocks).pvalue)
-    if not probability < _DRIFT_PROBABILITY:
+    if not _probability_of_order(blocks) < _DRIFT_PROBABILITY:
         return None
-    change = float(theilslopes(blocks, times).slope) * (len(blocks) - 1)
+    change = _slope(blocks) * (len(blocks) - 1)
     return change if abs(change) > max(step, _DRIFT_SHARE * float(np.median(blocks))) else None
+
+
+def _probability_of_order(values: Floats) -> float:
+    """The two-sided probability that ``values`` in random order would ascend or descend as much as they do (Kendall,
+    Rank Correlation Methods, 1970, chapter 4: the normal approximation with ties). 1 if all are equal."""
+    count = len(values)
+    later = [np.sign(values[place + 1 :] - values[place]).sum() for place in range(count - 1)]
+    ties = np.unique(values, return_counts=True)[1].astype(np.float64)
+    variance = (count * (count - 1) * (2 * count + 5) - float((ties * (ties - 1) * (2 * ties + 5)).sum())) / 18
+    return math.erfc(abs(float(np.sum(later))) / math.sqrt(2 * variance)) if variance > 0 else 1.0
+
+
+def _slope(values: Floats) -> float:
+    """The median of the slopes between any two of ``values`` (Sen, Estimates of the regression coefficient based on
+    Kendall's tau, 1968)."""
+    count = len(values)
+    slopes = [(values[place + 1 :] - values[place]) / np.arange(1, count - place) for place in range(count - 1)]
+    return float(np.median(np.concatenate(slopes)))
 
 
 class Blocks:

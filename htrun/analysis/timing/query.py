@@ -16,6 +16,7 @@ from htrun.analysis.timing.spans import Intervals, Pairer, Region
 from htrun.analysis.window_query import UNLIMITED, WindowQuery
 from htrun.errors import HtrunError
 from htrun.events.named import Phase
+from htrun.events.window import EVERYTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -85,7 +86,8 @@ class SpanQuery:
 
         def wanted(spans: Spans) -> NDArray[np.bool_]:
             chosen: NDArray[np.bool_] = names[spans["name"]]
-            chosen &= begins_in(spans, window)
+            if window != EVERYTHING:
+                chosen &= begins_in(spans, window)
             if self.warm:
                 chosen &= ~spans["trapped"]
             if self.ids:

@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from htrun.analysis.timing.codes import codes_of, in_order, starts_of
 from htrun.analysis.timing.nesting import last_above
 from htrun.analysis.timing.span_names import SpanNames
 from htrun.errors import HtrunError
 from htrun.events import calibration
 from htrun.events.definitions import DEFINITIONS, HYPERTRACE
 from htrun.events.named import Phase
+from htrun.events.records import joined, taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -52,8 +54,6 @@ _MOST_STRAY = 1 << 16
 _MOST_NEGATIVE = 100_000
 """The maximum time in ns by which the end of a span may precede its begin. It is far more than the difference between
 the clocks of two processors, and less than the time until a key is reused."""
-_DIRECT = 1 << 20
-"""If all numbers in a column are less than this, they serve as codes without renumbering."""
 _HYPERTRACE = DEFINITIONS.index(HYPERTRACE)
 
 
@@ -97,12 +97,14 @@ def span_dtype(num_args: int = 0) -> np.dtype[Any]:
     ``begin``, ``end``: the times of its two events, in ns since the epoch.
     ``begin_stream``, ``end_stream``: the threads of the two events. They can differ only if the span has a key.
     ``begin_number``, ``end_number``: the numbers of the two events, counted from 1 in the order of the trace.
-    ``depth``: the number of spans without a key that were open in the thread when this span began.
+    ``depth``: the number of spans without a key that were open in the thread when this span began; 0 if the `Pairer`
+    does not determine the nesting.
     ``steps``: the number of events that the thread emitted after the begin, up to and including the end. It is 1 if no
     event lies between the two, and always 1 if the span has a key.
     ``key``: the key of the span; 0 if it has none.
     ``parent``: the number of the begin of the innermost span without a key that was open in the same thread when this
-    span began, even if that span never ends. It is 0 if there was none, or if the `Pairer` does not find parents.
+    span began, even if that span never ends. It is 0 if there was none, or if the `Pairer`
+    does not determine the nesting.
     ``trapped``: whether the span contains an event that `first_events.FirstEvents` finds; False if the `Pairer` does
     not look for these events.
     ``begin_args``, ``end_args``: the first ``num_args`` arguments of the two events; absent if ``num_args`` is 0.
@@ -114,7 +116,7 @@ def span_dtype(num_args: int = 0) -> np.dtype[Any]:
     ]  # fmt: skip
     if num_args:
         fields += [("begin_args", "<u8", (num_args,)), ("end_args", "<u8", (num_args,))]
-    return np.dtype(fields)
+    return np.dtype(fields, align=True)
 
 
 def mark_dtype(num_args: int = 0) -> np.dtype[Any]:
@@ -135,7 +137,7 @@ def mark_dtype(num_args: int = 0) -> np.dtype[Any]:
     ]  # fmt: skip
     if num_args:
         fields.append(("args", "<u8", (num_args,)))
-    return np.dtype(fields)
+    return np.dtype(fields, align=True)
 
 
 class Pairer:
@@ -146,7 +148,7 @@ class Pairer:
     ``num_args``: the number of arguments that spans include.
     ``region``: a region that is searched for, instead of spans between the user's begins and ends.
     ``first_events``: finds the spans in which an event trapped; None if the field ``trapped`` is not needed.
-    ``parents``: whether the parent of each span is determined.
+    ``nesting``: whether the depth and the parent of each span are determined.
     """
 
     def __init__(
@@ -157,7 +159,7 @@ class Pairer:
         num_args: int = 0,
         region: Region | None = None,
         first_events: FirstEvents | None = None,
-        parents: bool = False,
+        nesting: bool = False,
     ) -> None:
         sorts = _sorts(named) if region is None else _of_region(region)
         begins = [sort for sort in sorts if sort.sign > 0]
@@ -171,7 +173,7 @@ class Pairer:
         self._kinds = _Kinds(sorts, self.names)
         self._losses = _Losses(losses)
         self._first_events = first_events
-        self._parents = parents
+        self._nesting = nesting
         self._num_args = num_args
         self._keyed = np.array(self.keyed)
         self._open: Marks = np.empty(0, mark_dtype(num_args))
@@ -192,14 +194,14 @@ class Pairer:
         marks = self._marks(events)
         if not len(marks):
             return self.none()
-        both = _joined(self._open, marks) if len(self._open) else marks
+        both = joined([self._open, marks]) if len(self._open) else marks
         paired = _pair(both)
-        _set_depths(both, len(self._open), paired.stray, self._keyed)
-        if self._parents:
+        if self._nesting:
+            _set_depths(both, len(self._open), paired.stray, self._keyed)
             _set_parents(both, len(self._open), paired, self._keyed)
         self._keep_stray(both[paired.stray])
         self._keep_open(both[paired.open])
-        return self._spans(_taken(both, paired.begins), _taken(both, paired.ends))
+        return self._spans(taken(both, paired.begins), taken(both, paired.ends))
 
     def resume(self, waiting: Marks, seen: int) -> None:
         """Continue from the state of another pairer.
@@ -277,7 +279,7 @@ class Pairer:
         if counts.max(initial=0) == len(streams):
             ordinals += before[streams]
             return ordinals
-        order = _in_order(streams)
+        order = in_order(streams.astype(np.int64))
         starts = np.cumsum(counts) - counts
         ordinals[order] = ordinals + (before - starts)[streams[order]]
         return ordinals
@@ -364,7 +366,7 @@ class Intervals:
         marks["epoch"] = self._losses.epochs(marks, np.zeros(len(self.names), bool))
         own = ~is_calibration(events)
         both = np.concatenate([self._last, marks[own]])
-        both = both[np.argsort(_codes(both["name"], both["stream"]), kind="stable")]
+        both = both[np.argsort(codes_of(both["name"], both["stream"]), kind="stable")]
         same = (both["name"][1:] == both["name"][:-1]) & (both["stream"][1:] == both["stream"][:-1])
         self._last = both[np.append(~same, True)] if len(both) else both
         sound = same & (both["epoch"][1:] == both["epoch"][:-1]) & (both["epoch"][1:] % 2 == 0)
@@ -556,10 +558,10 @@ def _pair(marks: Marks) -> _Paired:
     end without a begin takes the sum to a new minimum. The sum minus its minimum so far is the nesting level. On each
     level, begins and ends alternate.
     """
-    groups = _codes(marks["name"], marks["scope"], marks["epoch"])
-    order = _in_order(groups)
+    groups = codes_of(marks["name"], marks["scope"], marks["epoch"])
+    order = in_order(groups)
     groups, signs = groups[order], marks["sign"][order].astype(np.int64)
-    starts = np.flatnonzero(np.concatenate([[True], groups[1:] != groups[:-1]]))
+    starts = starts_of(groups)
     lengths = np.diff(np.append(starts, len(groups)))
     sums = np.cumsum(signs)
     sums -= np.repeat(sums[starts] - signs[starts], lengths)
@@ -575,40 +577,16 @@ def _pair(marks: Marks) -> _Paired:
     order, signs, stray_places = order[kept], signs[kept], order[stray]
     # The rank of a group replaces the group, so that codes are small.
     ranks = np.repeat(np.arange(len(starts)), lengths)
-    by_level = _in_order(_codes(ranks[kept], levels[kept]))
-    order, signs = order[by_level], signs[by_level]
+    if levels.max(initial=0) > 1:
+        by_level = in_order(codes_of(ranks[kept], levels[kept]))
+        order, signs = order[by_level], signs[by_level]
     ends = np.flatnonzero(signs < 0)
     unpaired = signs > 0
     unpaired[ends - 1] = False
-    in_time = np.argsort(order[ends])
-    return _Paired(order[ends - 1][in_time], order[ends][in_time], np.sort(order[unpaired]), np.sort(stray_places))
-
-
-def _codes(*columns: NDArray[Any]) -> _Ints:
-    """A number for each row. Rows with equal values in all ``columns`` have the same number."""
-    codes = np.zeros(len(columns[0]), np.int64)
-    for column in columns:
-        small = np.unique(column, return_inverse=True)[1] if column.max(initial=0) >= _DIRECT else column
-        codes = codes * (int(small.max(initial=0)) + 1) + small.astype(np.int64)
-    return codes
-
-
-def _in_order(codes: NDArray[Any]) -> NDArray[np.intp]:
-    """The positions that sort ``codes``; equal codes keep their order. numpy sorts codes of 16 bits in linear time."""
-    if codes.max(initial=0) <= np.iinfo(np.uint16).max:
-        codes = codes.astype(np.uint16)
-    return np.argsort(codes, kind="stable")
-
-
-def _taken(marks: Marks, places: _Ints) -> Marks:
-    """``marks[places]``, but faster: numpy copies structures field by field, and rows of words as a block."""
-    return marks.view("<u8").reshape(len(marks), -1).take(places, axis=0).reshape(-1).view(marks.dtype)
-
-
-def _joined(one: Marks, other: Marks) -> Marks:
-    """The marks of ``one`` followed by those of ``other``. Both have the same type."""
-    both = np.concatenate([marks.view("<u8").reshape(len(marks), -1) for marks in (one, other)])
-    return both.reshape(-1).view(one.dtype)
+    partners = np.full(len(marks), -1, np.int64)
+    partners[order[ends]] = order[ends - 1]
+    in_time = np.flatnonzero(partners >= 0)
+    return _Paired(partners[in_time], in_time, np.sort(order[unpaired]), np.sort(stray_places))
 
 
 def _set_depths(marks: Marks, old: int, stray: _Ints, keyed: NDArray[np.bool_]) -> None:
@@ -616,10 +594,10 @@ def _set_depths(marks: Marks, old: int, stray: _Ints, keyed: NDArray[np.bool_]) 
     steps = marks["sign"].astype(np.int64)
     steps[stray] = 0
     steps[keyed[marks["name"]]] = 0
-    threads = _codes(marks["stream"], marks["epoch"])
-    order = _in_order(threads)
+    threads = codes_of(marks["stream"], marks["epoch"])
+    order = in_order(threads)
     threads, steps = threads[order], steps[order]
-    starts = np.flatnonzero(np.concatenate([[True], threads[1:] != threads[:-1]]))
+    starts = starts_of(threads)
     before = np.cumsum(steps) - steps
     before -= np.repeat(before[starts], np.diff(np.append(starts, len(threads))))
     new = order >= old
@@ -636,7 +614,7 @@ def _set_parents(marks: Marks, old: int, paired: _Paired, keyed: NDArray[np.bool
     until = np.full(len(marks), len(marks), np.int64)
     until[paired.begins] = paired.ends
     # Sort by thread, and then by time.
-    places = _codes(marks["stream"], marks["epoch"]) * len(marks) + np.arange(len(marks))
+    places = codes_of(marks["stream"], marks["epoch"]) * len(marks) + np.arange(len(marks))
     around = begins[~keyed[marks["name"][begins]]]
     around = around[np.argsort(places[around])]
     before = np.searchsorted(places[around], places[asking])
@@ -653,7 +631,7 @@ def _negative(begins: Marks, ends: Marks) -> NDArray[np.bool_]:
     if not len(begins) or not len(ends):
         return found
     both = np.concatenate([begins, ends])
-    codes = _codes(both["name"], both["scope"])
+    codes = codes_of(both["name"], both["scope"])
     order = np.lexsort((both["time"], codes))
     codes, times, signs = codes[order], both["time"][order].astype(np.int64), both["sign"][order]
     near = (codes[1:] == codes[:-1]) & (signs[:-1] < 0) & (signs[1:] > 0) & (np.diff(times) <= _MOST_NEGATIVE)

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import ndimage, optimize, signal, special, stats
 
+from htrun.analysis.timing import inference
 from htrun.analysis.timing.comparison import (
     Run,
     Verdict,
@@ -239,3 +240,37 @@ def test_a_drift_is_told_and_chance_is_none() -> None:
     steady = [generator.normal(1000, 30, 200) for _ in range(500)]
     assert sum(drift(each, 1.0) is not None for each in steady) <= 2
     assert drift(generator.normal(1000, 30, 10), 1.0) is None
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 30, 101, 12_345, 1_000_000])
+def test_the_rank_of_the_end_of_an_interval_is_the_exact_one(count: int) -> None:
+    def missed(k: float) -> float:
+        return float(special.betainc(count + 1 - k, k, 0.5)) - 0.025
+
+    exact = optimize.brentq(missed, 0.5, (count + 1) / 2) if missed(0.5) <= 0 else 0.5
+    assert inference._order_share(count) * count + 0.5 == pytest.approx(exact, abs=0.001 if count >= 10 else 0.005)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 16, 500])
+def test_densities_and_their_peaks_are_those_of_scipy(size: int) -> None:
+    generator = np.random.default_rng(size)
+    for width in (0.7, 4.0, 20.0):
+        counts = generator.integers(0, 5, size).astype(np.float64)
+        smooth = ndimage.gaussian_filter1d(counts, width, mode="constant")
+        assert inference._smoothed(counts, width) == pytest.approx(smooth, abs=1e-12)
+        assert inference._peaks(counts) == signal.find_peaks(counts)[0].tolist()
+
+
+@pytest.mark.parametrize("count", [40, 41, 1023])
+@pytest.mark.parametrize("levels", [2, 30, 10**9])
+def test_drift_has_the_probability_and_the_slope_of_scipy(count: int, levels: int) -> None:
+    generator = np.random.default_rng(count)
+    for slope in (0.0, 0.01, -1.0):
+        values = (generator.integers(levels, size=count) + np.round(slope * np.arange(count))).astype(np.float64)
+        known = stats.kendalltau(np.arange(count), values).pvalue
+        assert inference._probability_of_order(values) == pytest.approx(known, rel=1e-6)
+        assert inference._slope(values) == pytest.approx(stats.theilslopes(values).slope)
+
+
+def test_equal_values_do_not_drift() -> None:
+    assert inference._probability_of_order(np.ones(50)) == 1

@@ -97,7 +97,7 @@ _NUMBERS = ("begin_number", "end_number", "depth", "steps", "parent", "key")
 
 def paired(events: Events, sizes: list[int], *, losses: tuple[Loss, ...] = ()) -> tuple[list[Pair], object]:
     """What the pairer makes of ``events``, given in batches of ``sizes`` and a last one with the rest."""
-    pairer = Pairer(NAMED, losses, parents=True)
+    pairer = Pairer(NAMED, losses, nesting=True)
     found: list[Pair] = []
     for batch in np.split(events, np.cumsum(sizes)):
         for span in pairer.feed(batch):
