@@ -143,7 +143,7 @@ class _Tries:
 
     def distribution(self, step: ClockStep) -> Distribution | None:
         durations, _, counts = self._tally.pairs()
-        return Distribution.of(durations * step.ns, counts) if len(counts) else None
+        return Distribution.of(durations * step.ns, counts, step.ns) if len(counts) else None
 
 
 class CalibrationPairs:

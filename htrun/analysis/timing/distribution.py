@@ -8,6 +8,10 @@ distributions, 2011): half of a value's share lies below it and half above it, w
 A duration of 2.3 steps is measured as 2 steps in seven of ten cases, and as 3 steps in the other three. The median is
 then 2.3, whereas the usual median would be 2. If all values are distinct, quantiles of the mid-distribution are the
 usual quantiles (Hazen's).
+
+If neighbouring values differ by more than a step, no duration between them has caused both. There, half of the share of
+a value extends to the next step only, and the line to the next value is that between two single values: the last of
+these and the first of those. Otherwise a few much longer durations would move the median of all others.
 """
 
 from __future__ import annotations
@@ -36,20 +40,22 @@ _PENDING = 1 << 17
 class Distribution:
     """A distribution that is not empty.
 
-    ``values``: the distinct values in ascending order; ``counts``: the number of times that each value occurred.
+    ``values``: the distinct values in ascending order; ``counts``: the number of times that each value occurred;
+    ``step``: the step of the clock that measured the values, in their unit, 0 if they are not in steps.
     """
 
     values: Floats
     counts: Ints
+    step: float = 0.0
 
     @classmethod
-    def of(cls, values: Any, counts: Any = None) -> Distribution:
+    def of(cls, values: Any, counts: Any = None, step: float = 0.0) -> Distribution:
         """The distribution of ``values``, which may be in any order. ``counts``: the number of times that each value
-        occurs; None: once."""
+        occurs; None: once. ``step``: see `Distribution`."""
         values = np.asarray(values, np.float64)
         counts = np.ones(len(values), np.int64) if counts is None else np.asarray(counts, np.int64)
         different, places = np.unique(values, return_inverse=True)
-        return cls(different, np.bincount(places, counts).astype(np.int64))
+        return cls(different, np.bincount(places, counts).astype(np.int64), step)
 
     @classmethod
     def together(cls, parts: Iterable[Distribution]) -> Distribution:
@@ -57,7 +63,9 @@ class Distribution:
         some = list(parts)
         if len(some) == 1:
             return some[0]
-        return cls.of(np.concatenate([part.values for part in some]), np.concatenate([part.counts for part in some]))
+        step = max(part.step for part in some)
+        values, counts = ([getattr(part, name) for part in some] for name in ("values", "counts"))
+        return cls.of(np.concatenate(values), np.concatenate(counts), step)
 
     @cached_property
     def count(self) -> int:
@@ -82,8 +90,22 @@ class Distribution:
 
     def quantiles(self, shares: Any) -> Floats:
         """The quantiles at ``shares``, each from 0 to 1."""
-        quantiles: Floats = np.interp(shares, self.places, self.values)
+        quantiles: Floats = np.interp(shares, *self._knots)
         return quantiles
+
+    @cached_property
+    def _knots(self) -> tuple[Floats, Floats]:
+        """Shares and quantiles in ascending order; quantiles between them are on straight lines."""
+        far = np.flatnonzero(is_gap(np.diff(self.values), self.step))
+        between, single = np.cumsum(self.counts)[far] / self.count, 0.5 / self.count
+        widths = np.minimum(self.step, np.diff(self.values)[far] / 2)
+        before = self.values[far] + widths * (1 - 1 / self.counts[far])
+        after = self.values[far + 1] - widths * (1 - 1 / self.counts[far + 1])
+        shares = np.concatenate([self.places, between - single, between + single])
+        order = np.argsort(shares, kind="stable")
+        # The shares of single values are equal, but for rounding.
+        quantiles = np.maximum.accumulate(np.concatenate([self.values, before, after])[order])
+        return shares[order], quantiles
 
     def quantile(self, share: float) -> float:
         """The quantile at ``share``, from 0 to 1."""
@@ -103,7 +125,7 @@ class Distribution:
     @property
     def mad(self) -> float:
         """The median distance from the median, unscaled: 0.67 standard deviations for a normal distribution."""
-        return Distribution.of(np.abs(self.values - self.median), self.counts).median
+        return Distribution.of(np.abs(self.values - self.median), self.counts, self.step).median
 
     @property
     def variance(self) -> float:
@@ -112,7 +134,7 @@ class Distribution:
 
     def moved(self, by: float) -> Distribution:
         """The distribution with every value increased by ``by``."""
-        return Distribution(self.values + by, self.counts)
+        return Distribution(self.values + by, self.counts, self.step)
 
     def beyond(self, low: float, high: float) -> int:
         """The number of values that are less than ``low`` or greater than ``high``."""
@@ -122,6 +144,11 @@ class Distribution:
         """The number of values in each interval between two consecutive ``edges``. Values on the last edge are counted
         in the last interval."""
         return np.histogram(self.values, edges, weights=self.counts)[0].astype(np.int64)
+
+
+def is_gap(differences: Floats, step: float) -> NDArray[np.bool_]:
+    """A mask of the ``differences`` of neighbouring values that are too large to be a single ``step`` of the clock."""
+    return differences > 1.5 * step
 
 
 class Tally:

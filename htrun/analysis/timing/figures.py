@@ -265,10 +265,10 @@ class Timings:
         for stream, tally in tallies.items():
             durations, events, counts = tally.pairs()
             nanoseconds = durations * self.step.ns
-            raw.append(Distribution.of(nanoseconds, counts))
+            raw.append(Distribution.of(nanoseconds, counts, self.step.ns))
             cost = self.cost_of(stream)
             if cost is not None:
-                corrected.append(Distribution.of(nanoseconds - events * cost.interval.value, counts))
+                corrected.append(Distribution.of(nanoseconds - events * cost.interval.value, counts, self.step.ns))
                 typical = Distribution.of(events, counts).median
                 errors.append((raw[-1].count, typical * cost.uncertainty, typical * cost.reach))
         figures = Figures.of(Distribution.together(raw), self.step)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from htrun.analysis.timing.distribution import Distribution
+from htrun.analysis.timing.distribution import Distribution, is_gap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,10 +119,30 @@ def _resampled_medians(distribution: Distribution, first: int, last: int) -> Flo
     below = len(values) - 1 - np.argmax(((drawn > 0) & (places <= 0.5))[:, ::-1], axis=1)
     above = np.where((places[rows, above] >= 0.5) & (drawn[rows, above] > 0), above, below)
     below = np.where((places[rows, below] <= 0.5) & (drawn[rows, below] > 0), below, above)
-    width = places[rows, above] - places[rows, below]
-    part = np.where(width > 0, (0.5 - places[rows, below]) / np.where(width > 0, width, 1), 0.0)
-    medians: Floats = values[below] + part * (values[above] - values[below])
+    low, high = values[below], values[above]
+    # See `Distribution`: between values that are far apart, only single values are joined by a line.
+    single, between = 0.5 / total, places[rows, below] + drawn[rows, below] / 2 / total
+    widths = np.where(is_gap(high - low, distribution.step), np.minimum(distribution.step, (high - low) / 2), np.nan)
+    inner = (
+        (places[rows, below], low),
+        (between - single, low + widths * (1 - 1 / drawn[rows, below])),
+        (between + single, high - widths * (1 - 1 / drawn[rows, above])),
+        (places[rows, above], high),
+    )
+    medians = _on_line(0.5, inner[0], inner[3])
+    for one, other in pairwise(inner):
+        inside = ~np.isnan(widths) & (one[0] <= 0.5) & (other[0] >= 0.5)
+        medians = np.where(inside, _on_line(0.5, one, other), medians)
     return medians
+
+
+def _on_line(share: float, one: tuple[Floats, Floats], other: tuple[Floats, Floats]) -> Floats:
+    """For each pair of the points ``one`` and ``other``, of a share and a value, the value at ``share`` on the line
+    between them; that of ``one`` if both have the same share."""
+    width = other[0] - one[0]
+    part = np.where(width > 0, (share - one[0]) / np.where(width > 0, width, 1), 0.0)
+    value: Floats = one[1] + part * (other[1] - one[1])
+    return value
 
 
 def modes(distribution: Distribution, step: float) -> tuple[float, ...]:
@@ -135,7 +155,7 @@ def modes(distribution: Distribution, step: float) -> tuple[float, ...]:
         return ()
     low, high = distribution.quantiles([0.01, 0.99])
     inside = (distribution.values >= low) & (distribution.values <= high)
-    core = Distribution(distribution.values[inside], distribution.counts[inside])
+    core = Distribution(distribution.values[inside], distribution.counts[inside], distribution.step)
     first, third = core.quartiles
     spread = min(np.sqrt(core.variance), (third - first) / 1.34) or np.sqrt(core.variance)
     # Silverman's rule (1986, equation 3.31), but wide enough to smooth out the clock's steps.

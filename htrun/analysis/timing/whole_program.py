@@ -59,7 +59,7 @@ class WholeProgram:
 
         step = ClockStep(1.0, known=True)
         columns = {kind: [getattr(usage, kind) for usage in self.usages] for kind in ("wall", "user", "system")}
-        return {kind: Figures.of(Distribution.of(column), step) for kind, column in columns.items()}
+        return {kind: Figures.of(Distribution.of(column, step=step.ns), step) for kind, column in columns.items()}
 
     def deviation(self, kind: str) -> float | None:
         """The standard deviation of ``kind`` between runs, in ns; None for a single run."""

@@ -28,7 +28,7 @@ STEP = 10.02
 def measured(generator: np.random.Generator, durations: np.ndarray) -> Distribution:
     """``durations`` as such a clock measures them, each begun at a random time."""
     begin = generator.random(len(durations)) * STEP
-    return Distribution.of((np.floor((begin + durations) / STEP) - np.floor(begin / STEP)) * STEP)
+    return Distribution.of((np.floor((begin + durations) / STEP) - np.floor(begin / STEP)) * STEP, step=STEP)
 
 
 def held(sets: list[Distribution], truth: float) -> float:
@@ -59,6 +59,31 @@ def test_the_interval_holds_what_lies_between_two_steps_of_the_clock(truth: floa
     generator = np.random.default_rng(1)
     sets = [measured(generator, np.full(1000, truth)) for _ in range(DATA_SETS)]
     assert 0.93 <= held(sets, truth) <= 0.97
+
+
+@pytest.mark.parametrize("share", [0.6, 0.7, 0.85])
+def test_a_few_much_longer_spans_do_not_move_the_median(share: float) -> None:
+    """The middle of all spans is not that of the short ones, which are of one step or the next; a third may be near."""
+    generator = np.random.default_rng(2)
+    for spans in np.where(generator.random((20, 1600)) < share, 320.9, 2950.0):
+        interval = median_interval(measured(generator, spans))
+        assert 320 <= interval.low <= interval.value <= interval.high <= 320.9 + 2 * STEP
+
+
+def test_quantiles_between_distinct_values_are_on_the_line_between_them() -> None:
+    """These are Hazen's, whatever the step of the clock."""
+    for step in (0.0, 1.0, 300.0):
+        distribution = Distribution.of([100.0, 200.0, 400.0, 1000.0], step=step)
+        assert distribution.quantiles([0, 0.125, 0.25, 0.5, 0.75, 1]).tolist() == [100, 100, 150, 300, 700, 1000]
+
+
+def test_a_quantile_of_equal_values_stays_within_a_step_of_them() -> None:
+    distribution = Distribution.of([10.0, 20.0, 90.0], [1, 89, 10], step=10.0)
+    assert distribution.quantile(0.5) == pytest.approx(20, abs=10)
+    assert 20 < distribution.quantile(0.89) <= 30
+    assert 80 <= distribution.quantile(0.91) <= 90
+    rising = distribution.quantiles(np.linspace(0, 1, 1001))
+    assert (np.diff(rising) >= 0).all()
 
 
 def test_the_median_lies_within_its_interval() -> None:
@@ -201,7 +226,7 @@ def test_a_run_with_one_span_is_a_run() -> None:
 
 
 def test_quantiles_are_between_the_steps_as_often_as_the_steps_came() -> None:
-    assert Distribution.of([10.0] * 7 + [20.0] * 3).median == pytest.approx(13.0)
+    assert Distribution.of([10.0] * 7 + [20.0] * 3, step=10.0).median == pytest.approx(13.0)
     values = np.random.default_rng(7).normal(0, 1, 101)
     assert Distribution.of(values).median == np.median(values)
     assert Distribution.of([5.0]).median == 5.0
