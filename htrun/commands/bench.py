@@ -300,6 +300,8 @@ def _cell_report(bench: _Bench, first: _Bench, verdicts: Verdicts) -> CellReport
         centers={name: middle(runs) for name, runs in other.items()},
         against=first.cell.emulator,
         corrected=corrected,
+        runs=bench.runs,
+        whole=() if bench.whole is None else bench.whole.runs,
     )
 
 

@@ -13,7 +13,7 @@ from htrun.commands.timing_arguments import add_choice, span_query_of
 from htrun.commands.verdict_arguments import add_verdicts, print_comparison, verdicts_of
 from htrun.errors import HtrunError
 from htrun.reports.comparison import FORMS, Side
-from htrun.reports.runs import RunOfSpans, TimedRun, must_have_spans, traces_in
+from htrun.reports.runs import TimedRun, must_have_spans, traces_in
 from htrun.reports.sides import compare_sides
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from htrun.analysis.timing.query import SpanQuery
+    from htrun.reports.saved_runs import SavedRuns
+    from htrun.reports.single_runs import RunOfSpans
 
 
 class CompareCommand:
@@ -28,18 +30,20 @@ class CompareCommand:
 
     examples = """
 Each of A and B is a trace, a directory with one trace for each run (as created by bench -o), or the JSON that stat
-and bench print. To give several for a side, write --vs between those of A and those of B. The ratio is the geometric
-mean of B's medians, divided by the geometric mean of A's medians. p is the probability of a ratio at least this
-different from 1 if A and B are the same: the share of such ratios among all ways to exchange runs between A and B
-(permutation test). The verdict is slower or faster if p, corrected for the number of names, is at most 0.05 and the
-ratio differs from 1 by at least the threshold; the 95% interval then excludes 1. A verdict needs at least 4 runs of
-each side. Two single traces are shown side by side, without a verdict, since they do not show how much runs differ.
+and bench print. What bench --vs makes, a directory or JSON, holds both A and B. To give several for a side, write
+--vs between those of A and those of B. The ratio is the geometric mean of B's medians, divided by the geometric
+mean of A's medians. p is the probability of a ratio at least this different from 1 if A and B are the same: the
+share of such ratios among all ways to exchange runs between A and B (permutation test). The verdict is slower or
+faster if p, corrected for the number of names, is at most 0.05 and the ratio differs from 1 by at least the
+threshold; the 95% interval then excludes 1. A verdict needs at least 4 runs of each side. Two single traces are
+shown side by side, without a verdict, since they do not show how much runs differ.
 
 examples:
   hypertrace compare before after
   hypertrace compare runs/a runs/b --fail-on +5%
   hypertrace compare runs/a runs/b --fail-on +5% --or-inconclusive
   hypertrace compare before.json after.json
+  hypertrace compare both.json --fail-on +5%
   hypertrace compare monday/* --vs tuesday/*
   hypertrace compare runs/a runs/b --span 'decode*' --threshold 2% --json - | jq .spans
 """
@@ -53,7 +57,7 @@ examples:
                 type=Path,
                 metavar="RUNS",
                 help="A and B: each a trace, a directory of traces, or the JSON of stat or bench (- for standard "
-                "input); A alone if it is a directory that bench --vs -o made; with --vs, all of A",
+                "input); A alone if bench --vs made it, as a directory (-o) or as JSON; with --vs, all of A",
             )
         )
         complete_file(
@@ -74,13 +78,18 @@ examples:
     def run(self, arguments: argparse.Namespace) -> int:
         """Print the comparison. Returns 0, or 3 if --fail-on applies. Raises `HtrunError`."""
         # Imported here, since --help does not need it and it imports numpy.
-        from htrun.reports.saved_runs import is_saved
+        from htrun.reports.saved_runs import SavedRuns, is_saved
 
         wanted, verdicts = span_query_of(arguments), verdicts_of(arguments)
-        one, other = paths = _paths(arguments)
-        if all(is_saved(path) for path in (*one, *other)):
+        if arguments.vs is None and len(arguments.runs) == 1 and is_saved(arguments.runs[0]):
             _refuse_choices(arguments)
-        sides = [_Side.read(each, wanted, arguments.events) for each in paths]
+            both = SavedRuns.read_both(arguments.runs[0], wanted.patterns)
+            sides, paths = [_Side.of(each) for each in both], (arguments.runs, arguments.runs)
+        else:
+            one, other = paths = _paths(arguments)
+            if all(is_saved(path) for path in (*one, *other)):
+                _refuse_choices(arguments)
+            sides = [_Side.read(each, wanted, arguments.events) for each in paths]
         wholes = [side.whole for side in sides if side.whole is not None]
         if len(wholes) < len(sides):
             for side, own in zip(sides, paths, strict=True):
@@ -102,6 +111,11 @@ class _Side:
     name: str
     runs: Sequence[RunOfSpans]
     whole: WholeProgram | None
+
+    @classmethod
+    def of(cls, saved: SavedRuns) -> _Side:
+        """The side of one document."""
+        return cls(saved.source, saved.runs, saved.whole)
 
     @classmethod
     def read(cls, paths: Sequence[Path], wanted: SpanQuery, events: Path | None) -> _Side:

@@ -9,12 +9,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from htrun.reports.exports import csv_text, markdown_table
+from htrun.reports.single_runs import side_as_json
 from htrun.reports.table import printable, table
 from htrun.reports.timing import nanoseconds, whole_as_json, whole_line
 
 if TYPE_CHECKING:
     from htrun.analysis.timing.comparison import Comparison, Needed, Ratio
     from htrun.analysis.timing.whole_program import WholeProgram
+    from htrun.reports.single_runs import RunOfSpans
 
 VERSION = 1
 """The version of the JSON."""
@@ -46,6 +48,7 @@ class ComparisonReport:
     ``sides``: A and B, if their commands were just run.
     ``program``: the comparison of the runs without htrun, if there are any.
     ``mean``: the geometric mean of the ratios of all spans; None if a run lacks a span.
+    ``runs``: the runs of A and of B.
     """
 
     comparisons: Sequence[Comparison]
@@ -55,6 +58,7 @@ class ComparisonReport:
     sides: Sequence[Side] = ()
     program: Comparison | None = None
     mean: Ratio | None = None
+    runs: Sequence[Sequence[RunOfSpans]] = ()
 
     @property
     def is_decided(self) -> bool:
@@ -102,6 +106,7 @@ def _as_json(report: ComparisonReport) -> str:
         "geometric_mean": ratio_as_json(report.mean),
         "spans": [_span(each) for each in report.comparisons],
         **{what.replace(" ", "_").lower(): list(names) for what, names in report.alone.items()},
+        "runs": {name: side_as_json(runs) for name, runs in zip("ab", report.runs, strict=False)},
     }
     return json.dumps(document, indent=2) + "\n"
 

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from htrun.analysis.timing.whole_program import PROGRAM
 from htrun.reports.comparison import ratio_as_json, ratio_cells
 from htrun.reports.exports import csv_text, markdown_table
+from htrun.reports.single_runs import OF_RUNS, run_as_json, side_as_json
 from htrun.reports.table import table
 from htrun.reports.timing import figures_of, nanoseconds
 
 if TYPE_CHECKING:
-    from htrun.analysis.timing.comparison import Comparison, Verdict
+    from htrun.analysis.timing.comparison import Comparison, Run, Verdict
     from htrun.analysis.timing.figures import Figures
+    from htrun.reports.single_runs import RunOfSpans
     from htrun.reports.timing import Row
 
 VERSION = 1
@@ -32,6 +35,7 @@ class CellReport:
     ``comparisons``: for each span, the comparison with the first emulator; empty for the first emulator itself.
     ``centers``: for each span, the geometric mean of the runs' medians. Ratios are ratios of these values.
     ``against``: the name of the first emulator.
+    ``runs``: the single runs. ``whole``: the runs of the program without htrun.
     """
 
     program: str
@@ -42,6 +46,8 @@ class CellReport:
     centers: Mapping[str, float]
     against: str
     corrected: bool
+    runs: Sequence[RunOfSpans]
+    whole: Sequence[Run] = ()
 
     def figures(self, row: Row) -> Figures:
         """The figures that are compared."""
@@ -86,11 +92,16 @@ def _as_json(cells: Sequence[CellReport]) -> str:
 
 
 def _cell(cell: CellReport) -> dict[str, Any]:
+    side = side_as_json(cell.runs)
+    singles = {span["name"]: span[OF_RUNS] for span in side.pop("spans")}
+    # The time of a whole program holds no event whose cost could be subtracted.
+    singles[PROGRAM] = [run_as_json(number, run, run) for number, run in enumerate(cell.whole, 1)]
     return {
         "program": cell.program,
         "emulator": cell.emulator,
         "command": cell.command,
         "corrected": cell.corrected,
+        **side,
         "spans": [
             {
                 "name": row.title,
@@ -98,6 +109,7 @@ def _cell(cell: CellReport) -> dict[str, Any]:
                 "center": cell.centers[row.title],
                 **figures_of(cell.figures(row)),
                 "against": _against(cell, cell.comparisons.get(row.title)),
+                OF_RUNS: singles[row.title],
             }
             for row in cell.rows
         ],

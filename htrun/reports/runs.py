@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from htrun.analysis.read_ahead import read_ahead
 from htrun.errors import HtrunError
@@ -24,35 +24,9 @@ if TYPE_CHECKING:
     from htrun.analysis.timing.spans import Unpaired
     from htrun.analysis.trace import Trace
     from htrun.events.records import Events
+    from htrun.reports.single_runs import RunOfSpans
 
 NOT_CORRECTED = "not corrected for the cost of events: not every trace has a calibration"
-
-
-class RunOfSpans(Protocol):
-    """One run, with the properties that a comparison needs."""
-
-    @property
-    def facts(self) -> Mapping[str, str | int]:
-        """The facts of the run's environment."""
-
-    @property
-    def lost(self) -> int:
-        """The number of lost events of the run."""
-
-    @property
-    def missing(self) -> str:
-        """The reason why the run has no spans; empty if it has spans."""
-
-    @property
-    def remarks(self) -> Sequence[str]:
-        """The differences of the run from other runs of its side."""
-
-    @property
-    def is_corrected(self) -> bool:
-        """Whether all spans of the run are corrected for the cost of events."""
-
-    def spans(self, *, corrected: bool) -> Mapping[str, Run]:
-        """The spans of the run by name and group. ``corrected``: whether they are corrected for the cost of events."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Reads saved figures of runs: the JSON of ``hypertrace stat``, and of ``hypertrace bench`` with one program."""
+"""Reads saved figures of runs: the JSON of ``hypertrace stat``, ``hypertrace bench`` and ``hypertrace compare``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from htrun.analysis.timing.comparison import Run
 from htrun.analysis.timing.inference import Interval
 from htrun.analysis.timing.whole_program import Usage, WholeProgram
 from htrun.errors import HtrunError
-from htrun.reports.timing import OF_RUNS, VERSION, title
+from htrun.reports.single_runs import OF_RUNS
+from htrun.reports.timing import VERSION, title
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _STANDARD_INPUT = "-"
 _MOST_RUNS = 100_000
+_SIDES = "runs"
+"""The key of the two sides of a comparison."""
 
 
 @dataclass(frozen=True)
@@ -60,17 +63,40 @@ class SavedRuns:
 
         ``patterns``: patterns of the names of spans, empty for all. Raises `HtrunError`.
         """
-        name = "standard input" if str(path) == _STANDARD_INPUT else str(path)
-        try:
-            content = sys.stdin.buffer.read() if str(path) == _STANDARD_INPUT else path.read_bytes()
-        except OSError as error:
-            raise HtrunError(f"cannot read {name}: {error.strerror}") from error
-        return _Document(name, _parsed(content, name)).saved(patterns)
+        name, document = _read(path)
+        if "cells" in document:
+            document = _Document(name, document).of_matrix()
+        elif _SIDES in document:
+            raise HtrunError(f"{name} holds the runs of both sides: give it alone")
+        if "source" not in document or "spans" not in document:
+            raise HtrunError(f"{name} holds no runs: give the JSON of hypertrace stat, bench or compare")
+        return _Document(name, document).saved(patterns)
+
+    @classmethod
+    def read_both(cls, path: Path, patterns: Sequence[str] = ()) -> tuple[SavedRuns, SavedRuns]:
+        """Both sides of the comparison in the file ``path``. See `read`."""
+        name, document = _read(path)
+        if _SIDES not in document:
+            raise HtrunError(
+                f"{name} holds no two sides, as bench --vs and compare print: name what to compare it with"
+            )
+        one, other = (_Document(name, _Document(name, document).of_side(side)).saved(patterns) for side in "ab")
+        return one, other
 
 
 def is_saved(path: Path) -> bool:
     """Whether ``path`` can only be a document: a trace is a directory, and ``path`` is not."""
     return str(path) == _STANDARD_INPUT or (path.exists() and not path.is_dir())
+
+
+def _read(path: Path) -> tuple[str, dict[str, Any]]:
+    """The name of the file ``path`` in messages, and the document in it."""
+    name = "standard input" if str(path) == _STANDARD_INPUT else str(path)
+    try:
+        content = sys.stdin.buffer.read() if str(path) == _STANDARD_INPUT else path.read_bytes()
+    except OSError as error:
+        raise HtrunError(f"cannot read {name}: {error.strerror}") from error
+    return name, _parsed(content, name)
 
 
 def _parsed(content: bytes, name: str) -> dict[str, Any]:
@@ -85,8 +111,6 @@ def _parsed(content: bytes, name: str) -> dict[str, Any]:
         raise HtrunError(f"{name} is not the JSON of hypertrace stat or bench: it has no version")
     if document["version"] != VERSION:
         raise HtrunError(f"{name} has version {document['version']!r}; this hypertrace reads version {VERSION}")
-    if "source" not in document or "spans" not in document:
-        raise HtrunError(f"{name} holds no runs: give the JSON of hypertrace stat, or of bench with one program")
     return document
 
 
@@ -150,6 +174,32 @@ class _Document:
         if not each or min(usage.wall for usage in each) <= 0:
             self._fail("runs of no length")
         return WholeProgram(each)
+
+    def of_side(self, side: str) -> dict[str, Any]:
+        """One ``side`` of a comparison, "a" or "b", as a document of the schema ``stat``."""
+        runs = self._object(self._content.get(_SIDES), _SIDES)
+        command = self._content.get(side)
+        described = {} if command is None else self._object(command, side)
+        source = {"source": described.get("command", f"{self._name} ({side.upper()})")}
+        whole = {"whole_program": described.get("whole_program")}
+        return {**self._object(runs.get(side), side), **source, **whole, "warnings": []}
+
+    def of_matrix(self) -> dict[str, Any]:
+        """The cells of a matrix as a document of the schema ``stat``. The names of spans include those of the cells."""
+        cells = [self._object(cell, "cells") for cell in self._list(self._content, "cells")]
+        if not cells:
+            self._fail("no cells")
+        spans = [
+            {**self._object(span, "spans"), "name": self._name_in(cell, span)}
+            for cell in cells
+            for span in self._list(cell, "spans")
+        ]
+        lost = sum(self._whole_number(cell, "lost") for cell in cells)
+        common = {"source": self._name, "environment": cells[0].get("environment"), "lost": lost}
+        return {**common, "spans": spans, "warnings": []}
+
+    def _name_in(self, cell: Mapping[str, Any], span: Mapping[str, Any]) -> str:
+        return f"{self._text(cell, 'program')}@{self._text(cell, 'emulator')} {self._text(span, 'name')}"
 
     def _list(self, node: object, key: str) -> list[Any]:
         found = self._object(node, key).get(key)

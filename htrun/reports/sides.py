@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from htrun.analysis.timing.whole_program import PROGRAM
 from htrun.errors import HtrunError
 from htrun.reports.comparison import ComparisonReport, Side
-from htrun.reports.runs import NOT_CORRECTED, RunOfSpans, by_name, can_be_corrected, differing
+from htrun.reports.runs import NOT_CORRECTED, by_name, can_be_corrected, differing
 from htrun.reports.table import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from htrun.analysis.timing.comparison import Comparison
+    from htrun.reports.single_runs import RunOfSpans
 
 
 def compare_sides(
@@ -44,7 +45,7 @@ def compare_sides(
     program = next((each for each in comparisons if each.name == PROGRAM), None)
     spans = [each for each in comparisons if each is not program]
     mean = geometric_mean(*({name: runs for name, runs in side.items() if name != PROGRAM} for side in (one, other)))
-    return ComparisonReport(spans, alone, remarks, corrected, run_now, program, mean)
+    return ComparisonReport(spans, alone, remarks, corrected, run_now, program, mean, sides)
 
 
 def _remarks(sides: Sequence[Sequence[RunOfSpans]], *, corrected: bool) -> Iterator[str]:

@@ -10,6 +10,7 @@ import htrun
 from htrun.analysis.timing.doubts import EMULATED, doubts, environment_of, is_emulated
 from htrun.analysis.timing.whole_program import PROGRAM, WholeProgram
 from htrun.reports.exports import csv_text, markdown_table
+from htrun.reports.single_runs import OF_RUNS, run_as_json
 from htrun.reports.table import printable, table
 
 if TYPE_CHECKING:
@@ -33,11 +34,6 @@ _UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
 _COLUMNS = (
     "count", "total", "mean", "median", "median_low", "median_high", "min", "max", "p90", "p99", "p99_9", "mad", "iqr",
 )  # fmt: skip
-
-
-OF_RUNS = "runs"
-"""The JSON key of the figures of single runs. They are needed to compare a saved report
-(`htrun.reports.saved_runs`)."""
 
 
 def title(name: str, group: str | None) -> str:
@@ -340,15 +336,10 @@ def _span(row: Row) -> dict[str, Any]:
 
 
 def _run(number: int, timing: Timing) -> dict[str, Any]:
-    """The data of one run that are needed for a comparison."""
-    corrected = None if timing.corrected is None else _median_of_run(timing.corrected)
-    return {"run": number, "count": timing.count, "raw": _median_of_run(timing.raw), "corrected": corrected}
+    from htrun.analysis.timing.comparison import Run
 
-
-def _median_of_run(figures: Figures) -> dict[str, Any]:
-    median = figures.median
-    ends = {"median": median.value, "low": median.low, "high": median.high}
-    return {**ends, "reach": figures.reach, "resolved": figures.resolved}
+    corrected = None if timing.corrected is None else Run.of(timing.corrected)
+    return run_as_json(number, Run.of(timing.raw), corrected)
 
 
 def figures_of(figures: Figures) -> dict[str, Any]:

@@ -134,6 +134,37 @@ def test_what_is_doubtful_of_saved_runs_is_said(directory: Path, compared: Compa
     assert "the runs of B: different kernels: 1, 2" in warnings
 
 
+def test_a_comparison_holds_both_of_its_sides(directory: Path, compared: Compare, refused: Callable[..., str]) -> None:
+    found = compared("a", "b", *WITH_NAMES)
+    Path("both.json").write_text(json.dumps(found))
+    assert compared("both.json") == found
+    assert compared("both.json", "--threshold", "50%")["spans"][0]["verdict"] == "same"
+    assert "both sides: give it alone" in refused("both.json", "a0.json")
+    assert "name what to compare it with" in refused("a0.json")
+
+
+def test_a_bench_of_two_programs_is_compared_again(directory: Path, compared: Compare) -> None:
+    """With the runs of the whole programs, too."""
+    short = ("bench", "--runs", "4", "--warmup", "0", "--json", "both.json", "-o", "kept")
+    hypertrace(*short, "--vs", "sh -c :", "--", "true", directory=directory)
+    saved = json.loads(Path("both.json").read_text())
+    found = compared("both.json")
+    assert found == saved
+    assert (found["a"]["command"], found["b"]["command"]) == ("true", "sh -c :")
+    assert found["whole_program"]["a"]["runs"] == 4
+
+
+def test_matrices_are_compared_cell_by_cell(directory: Path, compared: Compare) -> None:
+    Path("matrix.toml").write_text('[[program]]\nname = "nothing"\ncommand = "true"\n[[emulator]]\nname = "native"\n')
+    for day in ("monday", "tuesday"):
+        short = ("bench", "--runs", "4", "--warmup", "0", "--json", f"{day}.json")
+        hypertrace(*short, "--matrix", "matrix.toml", "-o", day, directory=directory)
+    found = compared("monday.json", "tuesday.json")
+    [span] = found["spans"]
+    assert (span["name"], span["a"]["runs"], span["b"]["runs"]) == ("nothing@native (program)", 4, 4)
+    assert span["a"]["median"] == json.loads(Path("monday.json").read_text())["cells"][0]["spans"][0]["center"]
+
+
 def changed(**fields: object) -> Callable[[dict[str, Any]], None]:
     return lambda document: document.update(fields)
 
