@@ -52,7 +52,11 @@ class BuildPy(build_py):
         if not self.editable_mode:
             files = Path(self.build_lib) / "htrun" / "guest_library" / "files"
             shutil.rmtree(files, ignore_errors=True)
-            shutil.copytree(GUEST, files, ignore=shutil.ignore_patterns("build", "*.o", "*.d", "*.ko", "*.mod*", ".*"))
+            shutil.copytree(
+                GUEST,
+                files,
+                ignore=shutil.ignore_patterns("build", "*.o", "*.d", "*.ko", "qemu*.mod*", "Module.*", ".*"),
+            )
             for compiler in filter(shutil.which, COMPILERS):
                 build_archive(compiler, files / "prebuilt")
 

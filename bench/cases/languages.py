@@ -83,6 +83,27 @@ def _python(shop: Workshop) -> list[str]:
     return [_tool("python3"), str(directory / "span.py")]
 
 
+def _rust(shop: Workshop) -> list[str]:
+    directory, rustc = shop.directory(), _tool("rustc")
+    library = directory / "libhypertrace.rlib"
+    options = [rustc, "--edition", "2021", "-O"]
+    crate = ["--crate-type", "rlib", "--crate-name", "hypertrace", "--cfg", 'feature="std"', "-o", str(library)]
+    shop.call([*options, *crate, str(TOP / "guest" / "rust" / "src" / "lib.rs")])
+    program = directory / "span"
+    shop.call([*options, "--extern", f"hypertrace={library}", "-o", str(program), str(_GUESTS / "span.rs")])
+    return [str(program)]
+
+
+def _go(shop: Workshop) -> list[str]:
+    directory, go = shop.directory(), _tool("go")
+    shutil.copy(_GUESTS / "span.go", directory)
+    replace = f"require hypertrace v0.0.0\n\nreplace hypertrace => {TOP / 'guest' / 'go'}\n"
+    (directory / "go.mod").write_text(f"module span\n\ngo 1.19\n\n{replace}")
+    environment = {"CGO_ENABLED": "0", "GOPROXY": "off", "GOFLAGS": "-mod=mod"}
+    shop.call(["sh", "-c", 'cd "$0" && exec "$1" build -o span', str(directory), go], environment)
+    return [str(directory / "span")]
+
+
 def _tool(name: str) -> str:
     found = shutil.which(name)
     if found is None:
@@ -93,6 +114,8 @@ def _tool(name: str) -> str:
 _LANGUAGES = (
     _Language("c", "C", _c),
     _Language("c++", "C++", _cpp),
+    _Language("rust", "Rust", _rust),
+    _Language("go", "Go", _go),
     _Language("python", "Python", _python),
 )
 

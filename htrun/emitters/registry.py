@@ -31,6 +31,8 @@ LANGUAGES = {
     for language in (
         Language("c", "htrun.emitters.c", "c_header"),
         Language("c++", "htrun.emitters.cpp", "cpp_header"),
+        Language("go", "htrun.emitters.go", "go_package"),
+        Language("rust", "htrun.emitters.rust", "rust_module"),
         Language("python", "htrun.emitters.python", "python_module"),
     )
 }

@@ -110,7 +110,44 @@ def _pure_python(directory: Path, _: Toolchain) -> Command:
     return [Path(sys.executable), directory / "program.py"]
 
 
+def _go(directory: Path, _: Toolchain) -> Command:
+    compiler = require_tool("go", "golang-go")
+    shutil.copy(SOURCES / "program.go", directory)
+    module = (
+        f"module program\n\ngo 1.19\n\nrequire hypertrace v0.0.0\n\nreplace hypertrace => {ROOT / 'guest' / 'go'}\n"
+    )
+    (directory / "go.mod").write_text(module)
+    run(compiler, "vet", "./...", directory=directory, GOPROXY="off", GOFLAGS="-mod=mod", CGO_ENABLED="0")
+    assert run(compiler.with_name("gofmt"), "-l", ".", directory=directory) == ""
+    run(compiler, "build", "-o", "program", directory=directory, GOPROXY="off", GOFLAGS="-mod=mod", CGO_ENABLED="0")
+    return [directory / "program"]
+
+
+def _rust(directory: Path, _: Toolchain) -> Command:
+    compiler = require_tool("rustc", "rustc")
+    shutil.copy(SOURCES / "program.rs", directory)
+    strict = ["--edition", "2021", "-O", "-D", "warnings"]
+    source = ROOT / "guest" / "rust" / "src" / "lib.rs"
+    run(
+        compiler,
+        *strict,
+        "--crate-type",
+        "rlib",
+        "--crate-name",
+        "hypertrace",
+        "--cfg",
+        'feature="std"',
+        source,
+        directory=directory,
+    )
+    library = ["--extern", "hypertrace=libhypertrace.rlib"]
+    run(compiler, *strict, *library, "-C", "strip=symbols", "program.rs", directory=directory)
+    return [directory / "program"]
+
+
 CPP = Language("c++", "events.hpp", _cpp)
 PYTHON = Language("python", "events.py", _python)
 PURE_PYTHON = Language("python", "events.py", _pure_python, emulated=False, variant="pure")
-LANGUAGES = (CPP, PYTHON, PURE_PYTHON)
+GO = Language("go", "trace/events.go", _go)
+RUST = Language("rust", "events.rs", _rust)
+LANGUAGES = (CPP, RUST, GO, PYTHON, PURE_PYTHON)

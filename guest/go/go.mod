@@ -1,0 +1,3 @@
+module hypertrace
+
+go 1.19

@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: MIT
+
+package hypertrace
+
+const memfdCreate = 5314
