@@ -104,6 +104,13 @@ def _go(shop: Workshop) -> list[str]:
     return [str(directory / "span")]
 
 
+def _java(shop: Workshop) -> list[str]:
+    directory, compiler = shop.directory(), _tool("javac")
+    sources = [TOP / "guest" / "java" / "hypertrace" / "Hypertrace.java", _GUESTS / "Span.java"]
+    shop.call([compiler, "-d", str(directory), *map(str, sources)])
+    return [_tool("java"), "-XX:-TieredCompilation", "-cp", str(directory), "Span"]
+
+
 def _tool(name: str) -> str:
     found = shutil.which(name)
     if found is None:
@@ -116,6 +123,7 @@ _LANGUAGES = (
     _Language("c++", "C++", _cpp),
     _Language("rust", "Rust", _rust),
     _Language("go", "Go", _go),
+    _Language("java", "Java", _java),
     _Language("python", "Python", _python),
 )
 

@@ -33,6 +33,7 @@ LANGUAGES = {
         Language("c++", "htrun.emitters.cpp", "cpp_header"),
         Language("go", "htrun.emitters.go", "go_package"),
         Language("rust", "htrun.emitters.rust", "rust_module"),
+        Language("java", "htrun.emitters.java", "java_class"),
         Language("python", "htrun.emitters.python", "python_module"),
     )
 }

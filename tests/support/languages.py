@@ -145,9 +145,23 @@ def _rust(directory: Path, _: Toolchain) -> Command:
     return [directory / "program"]
 
 
+def _java(directory: Path, _: Toolchain) -> Command:
+    compiler = require_tool("javac", "default-jdk-headless")
+    shutil.copy(SOURCES / "Program.java", directory)
+    sources = [
+        ROOT / "guest/java/hypertrace/Hypertrace.java",
+        directory / "trace/Events.java",
+        directory / "Program.java",
+    ]
+    run(compiler, "-Xlint:all", "-Werror", "-d", ".", *sources, directory=directory)
+    # C1's stores are too short for a patch, so each of its events would trap.
+    return [require_tool("java", "default-jdk-headless"), "-XX:-TieredCompilation", "-cp", directory, "Program"]
+
+
 CPP = Language("c++", "events.hpp", _cpp)
 PYTHON = Language("python", "events.py", _python)
 PURE_PYTHON = Language("python", "events.py", _pure_python, emulated=False, variant="pure")
 GO = Language("go", "trace/events.go", _go)
 RUST = Language("rust", "events.rs", _rust)
-LANGUAGES = (CPP, RUST, GO, PYTHON, PURE_PYTHON)
+JAVA = Language("java", "trace/Events.java", _java, emulated=False)
+LANGUAGES = (CPP, RUST, GO, JAVA, PYTHON, PURE_PYTHON)
