@@ -19,6 +19,7 @@
 #ifndef QEMU_HYPERTRACE_HPP
 #define QEMU_HYPERTRACE_HPP
 
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -30,14 +31,23 @@
 
 namespace hypertrace {
 
-/* The channel is open while an object of this class exists. Without a channel, events do nothing. */
+/* The number of objects that hold the channel open. An event without a channel costs a load of this number. */
+inline std::atomic<unsigned> open_channels{0};
+
+/*
+ * The channel is open while objects of this class exist. Without one, events do nothing. Objects must not be made and
+ * destroyed at the same time in several threads.
+ */
 class channel {
 public:
     /* @path: see qemu_hypertrace_init(). */
-    explicit channel(const char *path = nullptr) noexcept : error_(qemu_hypertrace_init(path) == 0 ? 0 : errno) {}
+    explicit channel(const char *path = nullptr) noexcept : error_(qemu_hypertrace_init(path) == 0 ? 0 : errno)
+    {
+        open_channels += error_ == 0;
+    }
     ~channel()
     {
-        if (error_ == 0) {
+        if (error_ == 0 && --open_channels == 0) {
             (void)qemu_hypertrace_fini();
         }
     }
@@ -74,6 +84,9 @@ template <typename... Args>
 inline void emit(std::uint64_t id, Args... args) noexcept
 {
     static_assert(sizeof...(Args) < 64, "an event has at most 63 arguments");
+    if (open_channels.load(std::memory_order_relaxed) == 0) {
+        return;
+    }
     const std::uint64_t index = qemu_hypertrace_client();
     std::uint64_t *data = qemu_hypertrace_data(index);
 
