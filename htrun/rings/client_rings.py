@@ -43,13 +43,15 @@ class Exit(NamedTuple):
     """The thread ``tid`` has exited.
 
     The thread owned ring ``number`` with the owner word ``owner``, unless the ring belongs to a thread with the same
-    ids in another PID namespace. ``source``: returns the thread's description.
+    ids in another PID namespace. ``source``: returns the thread's description. ``cookie``: identifies the image of the
+    program whose ring it was; None if the ring cannot have a new owner with the same ids yet.
     """
 
     number: int
     owner: int
     tid: int
     source: Callable[[Client], Source]
+    cookie: int | None = None
 
 
 class Taken(NamedTuple):
@@ -150,10 +152,10 @@ class ClientRings:
         """Take note that the clients in machines write no more. May be called from any thread of htrun."""
         self._machine_gone = True
 
-    def ring_exited(self, number: int, owner: int, tid: int, source: Callable[[Client], Source]) -> None:
-        """Like `exited`, for ring ``number`` only. May be called from any thread of htrun."""
+    def ring_exited(self, number: int, owner: int, cookie: int, tid: int, source: Callable[[Client], Source]) -> None:
+        """Like `exited`, for ring ``number`` only. ``cookie``: see `Exit`. May be called from any thread of htrun."""
         if not self._is_machines(number):
-            self._exits.append(Exit(number, owner, tid, source))
+            self._exits.append(Exit(number, owner, tid, source, cookie))
 
     def _is_machines(self, number: int) -> bool:
         """Whether the owner of ring ``number`` runs in a machine, so that its ids are not those of a thread of this
@@ -189,11 +191,8 @@ class ClientRings:
         """
         with self._taking:
             self._began = True
-            exits = {}
             machine_gone, self._machine_gone = self._machine_gone, False
-            while self._exits:
-                one = self._exits.popleft()
-                exits[one.number] = one
+            exits = self._exits_now()
             self._exchange_times()
             while self._ready:
                 yield self._ready.popleft()
@@ -218,7 +217,7 @@ class ClientRings:
         records."""
         lost = 0
         with self._taking:
-            gone = {self._exits.popleft().number for _ in range(len(self._exits))}
+            gone = self._exits_now()
             while self._ready:
                 lost += sum(map(len, self._ready.popleft().records))
             for number, owner in enumerate(self._owners_now()):
@@ -229,6 +228,16 @@ class ClientRings:
                     if ended and ring.free():
                         self._sources.pop(number, None)
         return lost
+
+    def _exits_now(self) -> dict[int, Exit]:
+        """Take the exits so far, by ring number. An exec keeps the ids, so if such a ring was freed meanwhile, the new
+        owner may have the same ids as the owner that is gone."""
+        exits = {}
+        while self._exits:
+            one = self._exits.popleft()
+            if one.cookie is None or one.cookie == self.claim(one.number).cookie:
+                exits[one.number] = one
+        return exits
 
     def _take_at_once(self, gone: Exit) -> bool:
         """Take the records of a thread that exits, and free its ring. If this cannot be done immediately, the next

@@ -118,6 +118,7 @@ class ClientLives:
             now = time.monotonic()
             if now >= self._threads_at:
                 self._threads_at = now + _PERIOD
+                self._compare(owners, rings)
                 self._look_at_threads(rings)
             return changed
 
@@ -129,6 +130,7 @@ class ClientLives:
             os.close(descriptor)
             process.descriptor = None
             self._is_dead(process, rings)
+            self._compare(rings.owners(), rings)
 
     def source_of(self, client: Client) -> Source:
         """The source for the thread that owns a ring, found by the ids that the thread has written to its ring."""
@@ -137,7 +139,8 @@ class ClientLives:
 
     def _compare(self, owners: list[int], rings: ClientRings) -> None:
         for number, claim in list(self._claims.items()):
-            if owners[number] != claim.owner:
+            # After an exec, the ring may have been freed and taken again by the same ids.
+            if owners[number] != claim.owner or rings.claim(number).cookie != claim.cookie:
                 self._released(number, claim)
         for number, owner in enumerate(owners):
             if owner and number not in self._claims:
@@ -182,7 +185,7 @@ class ClientLives:
             with self._lock:
                 return self._source(process, client)
 
-        rings.ring_exited(number, claim.owner, tid, source)
+        rings.ring_exited(number, claim.owner, claim.cookie, tid, source)
 
     def _look_at_threads(self, rings: ClientRings) -> None:
         # If a process has died quickly, the drain may have freed its rings before this check.

@@ -60,6 +60,7 @@ class Writer:
         big_endian: bool = False,
         clock: int = 0,
         pid: int = 5,
+        cookie: int = 0,
     ) -> None:
         self._layout = layout
         self._memory = mmap.mmap(descriptor, layout.size, offset=layout.offset)
@@ -67,6 +68,7 @@ class Writer:
         self.number = next(number for number in range(layout.rings) if not self.get(ring_layout.OWNER, number))
         self.put(ring_layout.OWNER, owner_word(pid, tid))
         self.put_half(ring_layout.STATE, ring_layout.CLAIMED)
+        self.put(ring_layout.COOKIE, cookie)
         self.put_half(ring_layout.FLAGS, int(big_endian) | clock << ring_layout.CLOCK_SHIFT)
         self.put_bytes(ring_layout.NAME, b"writer".ljust(ring_layout.NAME_SIZE, b"\0"))
         self.put_half(ring_layout.STATE, ring_layout.IN_USE)

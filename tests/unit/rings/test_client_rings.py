@@ -47,8 +47,8 @@ class Channel:
     def note_damage(self, client: Client) -> None:
         self.damaged.append(client.tid)
 
-    def writer(self, tid: int) -> Writer:
-        return Writer(self.descriptor, self.layout, tid)
+    def writer(self, tid: int, cookie: int = 0) -> Writer:
+        return Writer(self.descriptor, self.layout, tid, cookie=cookie)
 
     def take(self, *, everything: bool = True, final: bool = False) -> dict[int, Taken]:
         return {taken.source.number: taken for taken in self.rings.take(everything=everything, final=final)}
@@ -125,6 +125,22 @@ def test_ring_of_a_killed_thread_is_free_again() -> None:
             taken = one.take()[tid]
             assert taken.ended
             assert numbers_of(taken.records) == [tid]
+
+
+def test_the_exit_of_an_earlier_image_leaves_the_ring_of_a_later_one() -> None:
+    """An exec keeps the ids, and the later image has taken the ring that the earlier one has left."""
+    with channel(small_rings(rings=1, chunk=1)) as one:
+        one.writer(1, cookie=10).emit(0)
+        one.rings.ring_exited(0, owner_word(5, 1), 10, 1, one.source_of)
+        assert one.take()[1].ended
+        later = one.writer(1, cookie=11)
+        one.rings.ring_exited(0, owner_word(5, 1), 10, 1, one.source_of)
+        later.emit(1)
+        taken = one.take()[1]
+        assert (numbers_of(taken.records), taken.ended) == ([1], False)
+        one.rings.ring_exited(0, owner_word(5, 1), 11, 1, one.source_of)
+        one.rings.ring_exited(0, owner_word(5, 1), 10, 1, one.source_of)
+        assert one.take()[1].ended
 
 
 def test_ring_of_a_thread_that_exits_after_few_events_is_free_at_once() -> None:

@@ -38,9 +38,11 @@ class Rings:
     def claim(self, number: int) -> Claim:
         return self.claims[number]
 
-    def ring_exited(self, number: int, owner: int, _tid: int, _source: object) -> None:
+    def ring_exited(self, number: int, owner: int, cookie: int, _tid: int, _source: object) -> None:
+        """An exit of an image that has lost its ring to another meanwhile is no exit of the ring's owner."""
         assert owner == self.words[number]
-        self.exits.append(number)
+        if cookie == self.claims[number].cookie:
+            self.exits.append(number)
 
 
 class Scene:
@@ -151,6 +153,28 @@ def test_a_ring_with_a_new_owner() -> None:
         os.kill(other, signal.SIGKILL)
         scene.await_death()
     assert scene.rings.exits == []
+
+
+def test_a_ring_that_a_later_image_of_the_same_thread_has_taken() -> None:
+    """Its owner word is the same; a look before knew the ring as that of an older image."""
+    scene, pid = Scene(), os.getpid()
+    scene.rings.own(0, pid, pid, claim(cookie=1, since=1))
+    scene.look()
+    scene.rings.own(0, pid, pid, claim(cookie=3, since=3))
+    scene.rings.own(1, pid, pid, claim(cookie=2, since=2))
+    scene.look()
+    assert scene.rings.exits == [1]
+
+
+def test_a_process_that_is_killed_after_it_took_its_ring_again() -> None:
+    scene = Scene()
+    with sleeper() as pid:
+        scene.rings.own(0, pid, pid, claim(cookie=1))
+        scene.look()
+        scene.rings.own(0, pid, pid, claim(cookie=2, since=2))
+        os.kill(pid, signal.SIGKILL)
+        scene.await_death()
+    assert scene.rings.exits == [0]
 
 
 @pytest.mark.parametrize("owner", [0, 1 << 31, (1 << 32) - 1])
