@@ -118,12 +118,12 @@ FILES: dict[str, dict[str, Numbers]] = {
         ),
     },
     "htrun/launch/launcher_shared.inc": {
-        "The address of a plan": (("PLAN", launcher._ADDRESS),),
-        "What a plan is for: the first word of each": (("EXITS", launcher._EXIT),),
-        "A plan to exit": words(launcher._EXIT_FIELDS, "EXIT_"),
-        "A plan to execute a program": words(launcher._EXEC_FIELDS, "EXEC_"),
+        "The address of a plan": (("PLAN", launcher.ADDRESS),),
+        "What a plan is for: the first word of each": (("EXITS", launcher.EXIT),),
+        "A plan to exit": words(launcher.EXIT_FIELDS, "EXIT_"),
+        "A plan to execute a program": words(launcher.EXEC_FIELDS, "EXEC_"),
         "A failure in a table of them; the last has an error number of 0 and stands for all others": words(
-            launcher._FAILURE_FIELDS, "FAILURE_"
+            launcher.FAILURE_FIELDS, "FAILURE_"
         ),
     },
 }

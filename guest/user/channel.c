@@ -19,7 +19,7 @@
 #define MAGIC "HYPRTRC1"
 #define VERSION 1
 #define HEADER_BYTES 64
-#define HEADER_BYTES_WITH_RINGS 120
+#define HEADER_BYTES_WITH_RINGS 144
 #define REGION_ALIGNMENT UINT64_C(0x10000)
 #define SLOT_ALIGNMENT 64
 
@@ -86,6 +86,9 @@ static int decode_header(struct header *header, const unsigned char *raw)
     header->rings.overflow = (uint32_t)little_endian(raw + 0x64, 4);
     header->file_size = little_endian(raw + 0x68, 8);
     header->rings.flags = (uint32_t)little_endian(raw + 0x70, 4);
+    header->rings.counter = little_endian(raw + 0x78, 8);
+    header->rings.counter_time = little_endian(raw + 0x80, 8);
+    header->rings.counter_rate = little_endian(raw + 0x88, 8);
     return header->version == VERSION ? 0 : ENOTSUP;
 }
 

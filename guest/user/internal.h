@@ -37,6 +37,9 @@ struct hypertrace_ring_fields {
     uint32_t chunk;             /* the number of rings that must be mapped together */
     uint32_t overflow;
     uint32_t flags;             /* HYPERTRACE_UNTRACED */
+    uint64_t counter;           /* the host's counter at `counter_time`; unknown if `counter_rate` is 0 */
+    uint64_t counter_time;      /* CLOCK_MONOTONIC_RAW in ns */
+    uint64_t counter_rate;      /* Hz, approximately */
 };
 
 /*

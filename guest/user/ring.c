@@ -510,21 +510,51 @@ static bool make_chunks(void)
     return true;
 }
 
+#if defined(__i386__) || defined(__x86_64__)
+
 /* Whether this program may read its counter: prctl(PR_SET_TSC) can forbid it. */
-static bool may_read_counter(void)
+static bool reads_hosts_counter(const struct hypertrace_ring_fields *rings)
 {
-#if defined(PR_GET_TSC) && (defined(__i386__) || defined(__x86_64__))
     int setting = PR_TSC_ENABLE;
 
-    return prctl(PR_GET_TSC, &setting, 0, 0, 0) != 0 || setting == PR_TSC_ENABLE;
-#else
-    return true;
+    (void)rings;
+#ifdef PR_GET_TSC
+    if (prctl(PR_GET_TSC, &setting, 0, 0, 0) != 0) {
+        return true;
+    }
 #endif
+    return setting == PR_TSC_ENABLE;
 }
+
+#else
+
+/*
+ * Whether this program's counter is the host's, which the header relates to
+ * CLOCK_MONOTONIC_RAW. An emulator on a host of the same architecture may give
+ * its programs another counter.
+ */
+static bool reads_hosts_counter(const struct hypertrace_ring_fields *rings)
+{
+    const uint64_t second = 1000000000;
+    uint64_t elapsed = hypertrace_read_clock() - rings->counter_time;
+    uint64_t ticks = hypertrace_read_counter() - rings->counter;
+    uint64_t expected;
+    uint64_t error;
+
+    if (rings->counter_rate == 0 || rings->counter_rate > UINT64_MAX / second || elapsed > INT64_MAX) {
+        return false;
+    }
+    expected = elapsed / second * rings->counter_rate + elapsed % second * rings->counter_rate / second;
+    error = ticks > expected ? ticks - expected : expected - ticks;
+    /* The clock is read first, so the program may have been interrupted before it reads the counter. */
+    return error <= expected / 16 + rings->counter_rate;
+}
+
+#endif
 
 bool hypertrace_rings_start(const struct hypertrace_channel *opened)
 {
-    bool native = hypertrace_is_native(opened->rings.machine) && may_read_counter();
+    bool native = hypertrace_is_native(opened->rings.machine) && reads_hosts_counter(&opened->rings);
 
     if (opened->rings.mode != RINGS_FOR_ALL && !(opened->rings.mode == RINGS_FOR_NATIVE_PROGRAMS && native)) {
         return false;

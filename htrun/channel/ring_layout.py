@@ -25,6 +25,12 @@ EXCHANGE_OFFSET = 0x74
 """The offset in the header of the number (u32) that clients in machines answer (`htrun.rings.exchange`). The number 0
 needs no answer."""
 
+COUNTER_OFFSET = 0x78
+"""The offset in the header of a reading of the host's counter: ticks (u64), CLOCK_MONOTONIC_RAW in ns (u64), and the
+approximate rate in Hz (u64); all zero if there is none. A client that is not on x86 uses its own counter only if this
+is the same counter: an emulator may give it another."""
+_COUNTER = struct.Struct("<QQQ")
+
 NATIVE_CLIENTS, EVERY_CLIENT = 1, 2
 """The clients that may use the rings: only native clients, or also emulated clients. The host's processors run native
 clients themselves."""
@@ -85,9 +91,9 @@ KERNEL = 0xFFFFFFFF
 """The process id in the rings of a machine's kernel. The kernel has a ring for each processor; the thread id is the
 processor's number plus 1."""
 CLOCK_SHIFT, CLOCK_MASK = 8, 0xFF
-CLOCK_TSC, CLOCK_RAW_NS = 0, 1
-"""The numbers of the clocks of time stamps: the host's time stamp counter (x86), and CLOCK_MONOTONIC_RAW in
-nanoseconds."""
+CLOCK_TSC, CLOCK_RAW_NS, CLOCK_CNTVCT, CLOCK_RDTIME, CLOCK_MFTB, CLOCK_STCKF = range(6)
+"""The numbers of the clocks of time stamps: the host's time stamp counter (x86), CLOCK_MONOTONIC_RAW in nanoseconds,
+and the host's counter on AArch64, RISC-V, Power and s390x, named after the instruction or register that reads it."""
 
 WRITTEN = 0x80000000
 """A bit that is set in every lap word, so that no lap word is zero."""
@@ -181,6 +187,11 @@ class RingLayout(NamedTuple):
             self.file_size,
             self.flags,
         )
+
+
+def counter_fields(ticks: int, nanoseconds: int, rate: int) -> bytes:
+    """The fields of the header for offset `COUNTER_OFFSET`."""
+    return _COUNTER.pack(ticks, nanoseconds, rate)
 
 
 def lap_word(number: int, records: int) -> int:

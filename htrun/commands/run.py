@@ -9,10 +9,10 @@ import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from htrun.hosts import is_supported
+from htrun.hosts import can_trace, is_supported
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from htrun.commands.options import RunRequest
     from htrun.launch.launcher import Launcher
@@ -30,7 +30,7 @@ def main() -> int:
     if not is_supported():
         from sysconfig import get_platform
 
-        sys.stderr.write(f"htrun: htrun runs on x86-64 Linux only; this is Python for {get_platform()}\n")
+        sys.stderr.write(f"htrun: htrun runs on 64-bit little-endian Linux only; this is Python for {get_platform()}\n")
         return _OWN_FAILURE
     # Imported modules never become garbage, and garbage collection takes a tenth of the start-up time. The tracer
     # enables the collector again (htrun/runner/run.py).
@@ -71,20 +71,33 @@ def run_words(words: Sequence[str]) -> int:
 
 def _attempt(words: Sequence[str], launcher: Launcher | None) -> tuple[int, str]:
     """Execute the request in ``words``. Returns the exit code and the message to print, unless a program is run."""
+    return _guarded(lambda: _execute(words, launcher))
+
+
+def _execute(words: Sequence[str], launcher: Launcher | None) -> None:
+    """Execute the request in ``words``."""
     from htrun.commands.options import Information, RunRequest, parse
-    from htrun.errors import ExitCode, HtrunError
     from htrun.reports.output import show
 
-    try:
-        match parse(words, os.environ):
-            case Information(text):
-                show(text)
-            case RunRequest() as request if launcher is not None:
-                _run(request, launcher)
-            case RunRequest():
-                from htrun.launch.launcher import start
+    match parse(words, os.environ):
+        case Information(text):
+            show(text)
+        case RunRequest() as request if launcher is not None:
+            _run(request, launcher)
+        case RunRequest() if can_trace():
+            from htrun.launch.launcher import start
 
-                start(words, sys.executable)
+            start(words, sys.executable)
+        case RunRequest() as request:
+            _launch(request)
+
+
+def _guarded(action: Callable[[], None]) -> tuple[int, str]:
+    """Do ``action``. Returns the exit code and the message to print."""
+    from htrun.errors import ExitCode, HtrunError
+
+    try:
+        action()
     except HtrunError as error:
         return error.exit_code, f"htrun: {error}\n"
     except ImportError as error:
@@ -100,6 +113,18 @@ def _attempt(words: Sequence[str], launcher: Launcher | None) -> tuple[int, str]
             raise
         return ExitCode.OWN_FAILURE, "htrun: the working directory was removed; give absolute paths, or go elsewhere\n"
     return 0, ""
+
+
+def _launch(request: RunRequest) -> NoReturn:
+    """Launch the program where there is no launcher in assembly. Raises `HtrunError`."""
+    from htrun.launch.portable import launch
+    from htrun.runner import process_one, supervisor
+
+    def record(launcher: Launcher) -> None:
+        launcher.exit(*_guarded(lambda: _run(request, launcher)))
+
+    option = launch(record, process_one.serve)
+    supervisor.serve(option.removeprefix(_SUPERVISE))
 
 
 def _directory_exists() -> bool:

@@ -209,7 +209,9 @@ def to_nanoseconds(ticks: NDArray[np.uint64], clock: Fit) -> NDArray[np.uint64]:
     moved = ticks + np.uint64(clock.offset_ticks)
     seconds = moved // frequency
     rest = moved - seconds * frequency
-    return (seconds + np.uint64(clock.offset_seconds)) * np.uint64(_SECOND) + rest * np.uint64(_SECOND) // frequency
+    # An offset before the epoch wraps around.
+    since_epoch = seconds + np.uint64(clock.offset_seconds % (1 << 64))
+    return since_epoch * np.uint64(_SECOND) + rest * np.uint64(_SECOND) // frequency
 
 
 def _thread(stream: Stream) -> Stream:

@@ -299,7 +299,7 @@ def _uuid(trace: _Block) -> UUID:
 def _fit(clock: _Block, environment: Mapping[str, str | int]) -> Fit:
     error = environment.get("clock_error_ns", 0)
     frequency, seconds, ticks = (_number(clock, name) for name in ("freq", "offset_s", "offset"))
-    if frequency <= 0 or not 0 <= seconds < 1 << 33 or not 0 <= ticks < 1 << 63:
+    if frequency <= 0 or not -(1 << 33) < seconds < 1 << 33 or not 0 <= ticks < 1 << 63:
         raise TsdlError("its clock is impossible")
     return Fit(frequency, seconds, ticks, error if isinstance(error, int) else 0)
 

@@ -1,4 +1,4 @@
-"""The interface of the machine that htrun runs on. The interface names things by their roles.
+"""The interface of a machine on which htrun traces programs. The interface names things by their roles.
 
 Each machine has a package next to this module. `htrun.hosts.current` selects the package. Code outside this package
 says, for example, "program counter", and not the name that the machine has for this register. All addresses are
@@ -12,8 +12,9 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
+from htrun.hosts.any_host import Machine
+
 if TYPE_CHECKING:
-    from htrun.events.clock import Clock, ClockSource
     from htrun.hosts.calls import Abi, Limit, UserWords
 
 Read = Callable[[int, int], bytes]
@@ -223,8 +224,8 @@ class TrampolineContext:
     likely_entry: int
 
 
-class Host(Protocol):
-    """A machine that htrun runs on; the type of ``HOST`` in a host's package."""
+class Host(Machine, Protocol):
+    """A machine on which htrun traces programs; the type of ``HOST`` in a host's package."""
 
     # System calls.
 
@@ -253,25 +254,10 @@ class Host(Protocol):
         """The time limit of a call that a thread of ``process`` has made; None if there is no limit, or if the limit is
         unknown. ``read``: reads the memory of the process."""
 
-    # Registers and time.
-
-    machine: int
-    """The machine's number in ELF files (e_machine). A client of a channel's rings compares this number with its own to
-    find out whether it runs natively."""
-    client_clock: int
-    """The number by which clients of a channel's rings identify the machine's counter
-    (`htrun.channel.ring_layout.CLOCK_TSC`)."""
-    counter: str
-    """The name of the clock source that machine code can read (`htrun.events.clock.ClockSource`)."""
+    # Registers.
 
     def registers(self) -> Registers:
         """New registers, all zeros."""
-
-    def best_clock(self) -> Clock:
-        """A clock on the processor's counter if this counter is reliable; otherwise a clock on CLOCK_MONOTONIC."""
-
-    def counter_source(self) -> ClockSource:
-        """The processor's counter, whether it is reliable or not."""
 
     # Instructions.
 

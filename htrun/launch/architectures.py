@@ -9,9 +9,11 @@ Machine numbers are those in Linux' ``include/uapi/linux/elf-em.h`` and in QEMU'
 from __future__ import annotations
 
 import os
+import sys
 from functools import cache
 from typing import NamedTuple
 
+from htrun import hosts
 from htrun.launch.elf import ElfError, ElfHeader
 
 _EM_386, _EM_486, _EM_MIPS, _EM_X86_64 = 3, 6, 8, 62
@@ -115,13 +117,16 @@ def architecture(header: ElfHeader, path: str) -> Architecture:
 
 
 def is_native(header: ElfHeader) -> bool:
-    """Whether an x86-64 kernel can start a program with this ``header`` itself.
+    """Whether this host's kernel can start a program with this ``header`` itself.
 
-    Programs of the x32 convention count as native. No emulator runs them, so the kernel decides whether they run.
+    On x86-64, programs of the x32 convention count as native. No emulator runs them, so the kernel decides whether they
+    run. On other hosts, only 64-bit programs count as native.
     """
-    if header.big_endian:
+    if header.big_endian != (sys.byteorder == "big"):
         return False
     kind = (header.machine, header.bits)
+    if hosts.machine().machine != _EM_X86_64:
+        return kind == (hosts.machine().machine, 64)
     return kind in _NATIVE_64 or (kind in _NATIVE_32 and _runs_ia32())
 
 

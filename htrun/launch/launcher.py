@@ -25,24 +25,24 @@ FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bin", "htrun")
 """The launcher's program. The installed command ``htrun`` is a copy of this file."""
 
 _PYTHON = "--launcher-python="
-_ADDRESS = 0x10000000
+ADDRESS = 0x10000000
 """The address to which the launcher reads the plan."""
-_EXIT, _EXEC = 0, 1
-_EXIT_FIELDS = ("action", "code", "text", "length")
-_EXEC_FIELDS = (
+EXIT, EXEC = 0, 1
+EXIT_FIELDS = ("action", "code", "text", "length")
+EXEC_FIELDS = (
     "action", "filter", "processors", "processors_size", "path", "arguments", "environment",
     "filter_failures", "processors_failures", "exec_failures", "supervisor", "channel", "descriptor",
 )  # fmt: skip
-_FAILURE_FIELDS = ("errno", "code", "text", "length")
+FAILURE_FIELDS = ("errno", "code", "text", "length")
 """The words of a plan to exit, of a plan to execute a program, and of a failure. `tools/assembly_constants.py` passes
 their offsets to the launcher's source."""
-_EXIT_PLAN = struct.Struct(f"={len(_EXIT_FIELDS)}Q")
-_EXEC_PLAN = struct.Struct(f"={len(_EXEC_FIELDS)}Q")
+EXIT_PLAN = struct.Struct(f"={len(EXIT_FIELDS)}Q")
+EXEC_PLAN = struct.Struct(f"={len(EXEC_FIELDS)}Q")
 _FILTER = struct.Struct("=H6xQ")
 """struct sock_fprog (<linux/filter.h>)."""
 _INSTRUCTION = 8
 """The size of a struct sock_filter in bytes."""
-_FAILURE = struct.Struct(f"={len(_FAILURE_FIELDS)}Q")
+FAILURE = struct.Struct(f"={len(FAILURE_FIELDS)}Q")
 _ERRORS = (
     errno.E2BIG, errno.EACCES, errno.EAGAIN, errno.EBUSY, errno.EFAULT, errno.EINVAL, errno.EIO, errno.EISDIR,
     errno.ELIBBAD, errno.ELOOP, errno.EMFILE, errno.ENAMETOOLONG, errno.ENFILE, errno.ENODEV, errno.ENOENT,
@@ -104,7 +104,7 @@ class Launcher(NamedTuple):
     def exit(self, code: int, message: str = "") -> None:
         """Make the launcher print ``message`` and exit with ``code``. If the launcher is dead, nothing happens."""
         text = os.fsencode(message)
-        plan = _EXIT_PLAN.pack(_EXIT, code, _ADDRESS + _EXIT_PLAN.size, len(text))
+        plan = EXIT_PLAN.pack(EXIT, code, ADDRESS + EXIT_PLAN.size, len(text))
         self._send(plan + text)
         os.close(self.descriptor)
 
@@ -136,25 +136,31 @@ def start(words: Sequence[str], executable: str) -> NoReturn:
     """
     if not os.path.exists("/proc/self/environ"):
         raise HtrunError("cannot read /proc/self/environ: is /proc mounted?")
-    # Python has ignored these two signals since its start. Their original actions are unknown.
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
+    restore_actions_of_python()
     arguments = [b"htrun", os.fsencode(_PYTHON + executable), *map(os.fsencode, words)]
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.execve(FILE.encode(), _pointers(arguments), _pointers(block_of(os.getpid())))
+    libc.execve(FILE.encode(), pointers(arguments), pointers(block_of(os.getpid())))
     raise HtrunError(f"cannot run {FILE}: {os.strerror(ctypes.get_errno())}; install htrun again")
 
 
-def _pointers(words: Sequence[bytes]) -> ctypes.Array[ctypes.c_char_p]:
+def restore_actions_of_python() -> None:
+    """Give the two signals that Python ignores since its start their default actions. Which actions they had before is
+    unknown."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def pointers(words: Sequence[bytes]) -> ctypes.Array[ctypes.c_char_p]:
+    """``words`` as a list of pointers, as for execve(2)."""
     return (ctypes.c_char_p * (len(words) + 1))(*words, None)
 
 
 class _Block:
-    """Bytes for the launcher's memory, starting at `_ADDRESS`."""
+    """Bytes for the launcher's memory, starting at `ADDRESS`."""
 
     def __init__(self, reserved: int) -> None:
         self._pieces: list[bytes] = []
-        self._end = _ADDRESS + reserved
+        self._end = ADDRESS + reserved
 
     def put(self, data: bytes) -> int:
         """Add ``data`` at a multiple of 8. Returns the address of the data."""
@@ -183,7 +189,7 @@ class _Block:
         rows = []
         for number, reason in reasons.items():
             text = os.fsencode(f"htrun: {message.format(reason)}\n")
-            rows.append(_FAILURE.pack(number, codes.get(number, codes[0]), self.put(text), len(text)))
+            rows.append(FAILURE.pack(number, codes.get(number, codes[0]), self.put(text), len(text)))
         return self.put(b"".join(rows))
 
     def content(self) -> bytes:
@@ -192,7 +198,7 @@ class _Block:
 
 
 def _plan(program: Program) -> bytes:
-    block = _Block(_EXEC_PLAN.size)
+    block = _Block(EXEC_PLAN.size)
     reasons = {number: os.strerror(number) for number in _ERRORS} | {0: "for an unknown reason"}
     cannot_run = f"cannot run {program.executable.replace('{', '{{').replace('}', '}}')}: {{}}"
     not_executable = {0: int(ExitCode.NOT_EXECUTABLE)}
@@ -201,7 +207,7 @@ def _plan(program: Program) -> bytes:
     mask = _mask(program.processors) if program.processors is not None else b""
     supervision = program.supervision
     fields = {
-        "action": _EXEC,
+        "action": EXEC,
         "filter": block.put(_FILTER.pack(len(program.stops) // _INSTRUCTION, code)),
         "processors": block.put(mask) if mask else 0,
         "processors_size": len(mask),
@@ -215,7 +221,7 @@ def _plan(program: Program) -> bytes:
         "channel": block.put(os.fsencode(supervision.channel) + b"\0") if supervision else 0,
         "descriptor": supervision.descriptor if supervision else 0,
     }
-    return _EXEC_PLAN.pack(*(fields[name] for name in _EXEC_FIELDS)) + block.content()
+    return EXEC_PLAN.pack(*(fields[name] for name in EXEC_FIELDS)) + block.content()
 
 
 def _mask(processors: frozenset[int]) -> bytes:

@@ -29,7 +29,7 @@ _MOST_CHARACTERS = 200
 
 def machine_facts() -> dict[str, str]:
     """The report on how this machine can record."""
-    clock = hosts.current().best_clock()
+    clock = hosts.machine().best_clock()
     return {
         "version": htrun.__version__,
         "clock": f"{clock.source.name}, within {clock.error_ns} ns",

@@ -72,7 +72,7 @@ def _rates(number: int, clock: Clock) -> Sequence[Rates]:
     The machine's counter is the host's counter, unless KVM scales it. KVM does so if the machine has come from another
     host.
     """
-    host = hosts.current()
+    host = hosts.machine()
     if number == host.client_clock and clock.source.name == host.counter:
         return Rates(1.0, 1.0), Rates(1 - _TOLERANCE, 1 + _TOLERANCE), ANY_RATE
     if number == ring_layout.CLOCK_RAW_NS:

@@ -96,7 +96,7 @@ class RunOptions(NamedTuple):
         return RingLayout.of(
             self.layout,
             mode,
-            hosts.current().machine,
+            hosts.machine().machine,
             self.ring_size,
             _OVERFLOW[self.overflow],
             untraced=self.no_ptrace,

@@ -9,7 +9,9 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
+from htrun import hosts
 from htrun.channel.file import Channel
+from htrun.channel.ring_layout import COUNTER_OFFSET, counter_fields
 from htrun.errors import HtrunError
 from htrun.launch.launcher import Launcher
 from htrun.launch.program import Launch, ProgramKind, resolve
@@ -19,7 +21,7 @@ from htrun.runner.options import RunOptions, Via
 from htrun.runner.outputs import Outputs
 from htrun.runner.starts import LaunchedProgram, Start, UntracedProgram
 from htrun.runner.withstand import await_end, withstand
-from htrun.tracee.spawn import CannotTraceError, release_inherited
+from htrun.tracee.spawn import CannotTraceError, release_inherited, require_host
 
 if TYPE_CHECKING:
     from htrun.runner.recorded_run import RecordedRun
@@ -52,8 +54,9 @@ def _started(options: RunOptions, launch: Launch, launcher: Launcher, channel: C
     """The way to start the program, and the options for this way. The program also runs untraced if it cannot be traced
     and nothing requires a tracer. Raises `HtrunError`."""
     if not options.no_ptrace:
-        start = LaunchedProgram(options, launch, launcher, channel)
         try:
+            require_host()
+            start = LaunchedProgram(options, launch, launcher, channel)
             start.seize()
         except CannotTraceError as error:
             rings = options.untraced().rings
@@ -106,6 +109,9 @@ def _prepare(channel: Channel) -> None:
     lift_limits()
     require_room()
     channel.publish(os.getpid())
+    reading = hosts.machine().counter_reading() if channel.rings is not None else None
+    if reading is not None:
+        channel.write_header(COUNTER_OFFSET, counter_fields(*reading))
 
 
 def _trace(start: Start, options: RunOptions, channel: Channel, outputs: Outputs) -> NoReturn:

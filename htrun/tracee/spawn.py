@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
+from htrun import hosts
 from htrun.errors import HtrunError
 from htrun.tracee import ptrace
 from htrun.tracee.ptrace import Option
@@ -33,6 +34,13 @@ class CannotTraceError(HtrunError):
     def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+def require_host() -> None:
+    """Raise `CannotTraceError` on a machine on which htrun traces no programs."""
+    if not hosts.can_trace():
+        reason = "htrun traces programs on x86-64 only"
+        raise CannotTraceError(f"cannot trace: {reason}; use --no-ptrace, and programs with the guest library", reason)
 
 
 def seize(program: int) -> None:

@@ -48,6 +48,22 @@ def changed_htrun(directory: Path, changes: str, *options: str) -> Path:
     return program
 
 
+def portable_htrun(directory: Path) -> Path:
+    """An htrun in ``directory`` as on machines on which htrun traces no programs: without the launcher in assembly."""
+    program = directory / "portable-htrun"
+    program.write_text(
+        f"#!{sys.executable}\n"
+        "import sys\n"
+        "from htrun import hosts\n"
+        "hosts.can_trace = lambda: False\n"
+        "hosts.machine = hosts.current\n"
+        "from htrun.commands.run import main\n"
+        "sys.exit(main())\n"
+    )
+    program.chmod(0o755)
+    return program
+
+
 def tracer_of(pid: int) -> int:
     """The process id of the tracer of a process that runs under htrun."""
     status = Path(f"/proc/{pid}/status").read_text()
@@ -122,9 +138,13 @@ class Result:
 
 @dataclass(frozen=True)
 class Htrun:
-    """Runs htrun, with the channel, the log and the summary in ``directory``. Only one run at a time is possible."""
+    """Runs htrun, with the channel, the log and the summary in ``directory``. Only one run at a time is possible.
+
+    ``program``: the command.
+    """
 
     directory: Path
+    program: Path = HTRUN
 
     @property
     def channel(self) -> Path:
@@ -134,9 +154,11 @@ class Htrun:
     def command(self, *options: str | Path) -> list[str]:
         """The command line before the program: htrun, its files, ``options`` and ``--``. The guest library emits events
         by stores, unless ``options`` contain another ``--via``."""
-        assert HTRUN.exists(), f"{HTRUN} is not installed; run: make setup"
+        assert self.program.exists(), f"{self.program} is not installed; run: make setup"
         files = ["-D", self.directory / "log", "--summary", self.directory / "summary.json"]
-        return [str(word) for word in [HTRUN, "--via", "store", "--hypertrace", self.channel, *files, *options, "--"]]
+        return [
+            str(word) for word in [self.program, "--via", "store", "--hypertrace", self.channel, *files, *options, "--"]
+        ]
 
     def run(
         self,

@@ -69,6 +69,9 @@ class X86_64:
 
         return TscSource()
 
+    def counter_reading(self) -> None:
+        """See `Machine`. A program asks CPUID whether QEMU translates it."""
+
     def decode_store(self, code: bytes, address: int, bits: int) -> host.Store:
         """See `Host`."""
         from htrun.hosts.x86_64.store import decode_store

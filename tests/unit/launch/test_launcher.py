@@ -41,11 +41,11 @@ class Sent:
         assert length == len(self.data)
 
     def word(self, address: int) -> int:
-        found: int = struct.unpack_from("=Q", self.data, address - launcher._ADDRESS)[0]
+        found: int = struct.unpack_from("=Q", self.data, address - launcher.ADDRESS)[0]
         return found
 
     def text(self, address: int) -> bytes:
-        return self.data[address - launcher._ADDRESS :].partition(b"\0")[0]
+        return self.data[address - launcher.ADDRESS :].partition(b"\0")[0]
 
     def texts(self, address: int) -> list[bytes]:
         found = []
@@ -57,8 +57,8 @@ class Sent:
     def failure(self, address: int, number: int) -> tuple[int, bytes]:
         """The exit code and what is printed."""
         while self.word(address) not in (number, 0):
-            address += launcher._FAILURE.size
-        text = self.word(address + 16) - launcher._ADDRESS
+            address += launcher.FAILURE.size
+        text = self.word(address + 16) - launcher.ADDRESS
         return self.word(address + 8), self.data[text : text + self.word(address + 24)]
 
 
@@ -72,7 +72,7 @@ def sent(program: Program) -> Sent:
 def test_a_plan_to_exec() -> None:
     environment = [b"A=1", b"", b"=x", b"\xff"]
     plan = sent(Program("/bin/{x}", ["a", "", "\udcff"], environment, b"12345678" * 3, frozenset({0, 65})))
-    action, stops, mask, size, path, arguments, block, *rest = launcher._EXEC_PLAN.unpack_from(plan.data)
+    action, stops, mask, size, path, arguments, block, *rest = launcher.EXEC_PLAN.unpack_from(plan.data)
     assert action != 0
     assert plan.word(stops) & 0xFFFF == 3
     assert plan.text(plan.word(stops + 8)).startswith(b"12345678" * 3)
@@ -96,13 +96,13 @@ def test_a_supervised_program() -> None:
     os.close(theirs)
     with open(mine, "rb") as pipe:
         plan = Sent(pipe.read())
-    option, channel, descriptor = launcher._EXEC_PLAN.unpack_from(plan.data)[-3:]
+    option, channel, descriptor = launcher.EXEC_PLAN.unpack_from(plan.data)[-3:]
     assert (plan.text(option), plan.text(channel), descriptor) == (b"--supervise=1,2,", b"/proc/1/fd/3", 99)
 
 
 def test_no_processors_are_none() -> None:
     plan = sent(Program("/bin/true", ["true"], [], b""))
-    assert launcher._EXEC_PLAN.unpack_from(plan.data)[2:4] == (0, 0)
+    assert launcher.EXEC_PLAN.unpack_from(plan.data)[2:4] == (0, 0)
 
 
 def test_a_plan_to_exit() -> None:
@@ -110,9 +110,9 @@ def test_a_plan_to_exit() -> None:
     Launcher(0, theirs).exit(125, "htrun: \udcff\n")
     with open(mine, "rb") as pipe:
         plan = Sent(pipe.read())
-    action, code, text, length = launcher._EXIT_PLAN.unpack_from(plan.data)
+    action, code, text, length = launcher.EXIT_PLAN.unpack_from(plan.data)
     assert (action, code) == (0, 125)
-    assert plan.data[text - launcher._ADDRESS :][:length] == b"htrun: \xff\n"
+    assert plan.data[text - launcher.ADDRESS :][:length] == b"htrun: \xff\n"
 
 
 def test_a_launcher_that_is_gone_is_told_nothing() -> None:

@@ -209,6 +209,9 @@ class FakeHost:
         """That of the tests' machine."""
         return MonotonicSource()
 
+    def counter_reading(self) -> None:
+        """Programs of this machine know by themselves whether they run natively."""
+
     def decode_store(self, code: bytes, address: int, bits: int) -> Store:
         """Raises `NotAStore`."""
         try:
