@@ -52,10 +52,10 @@ class TimeOrder:
     def take(self, *, everything: bool) -> Events | None:
         """Take the events that are older than any event that may still arrive, or all events if ``everything``. Returns
         None if there are none."""
-        import numpy as np
-
         if not self._batches:
             return None
+        import numpy as np
+
         events = merge(self._batches)
         self._batches = []
         if everything:

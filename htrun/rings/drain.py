@@ -155,6 +155,8 @@ class Drain:
 
         keep_some()
         self._client_rings = rings
+        # No other thread waits for this one, so a program without events need not wait for the import either.
+        threading.Thread(target=_import_numpy, name="import", daemon=True).start()
         self.start()
         # The drain may sleep, and nothing wakes it for the rings of clients.
         self._asleep = False
@@ -305,9 +307,6 @@ class Drain:
         """Loop until the run or the recording ends."""
         # The tracer's thread may be bound to the guest's processor. This thread must not run there.
         os.sched_setaffinity(0, self._processors)
-        if self._client_rings is not None:
-            # Imported while the program has no event yet, so that its first events need not wait for the import.
-            import numpy as np  # noqa: F401
         pause, silence = PERIOD, _Silence(self._silence)
         while not self._stopping and self.failure is None:
             if pause:
@@ -615,3 +614,10 @@ class Drain:
                 self._sinks.remove(sink)
             if sink is self._packet_sink:
                 self._packet_sink = None
+
+
+def _import_numpy() -> None:
+    """Import numpy while the program has no event yet, so that its first events need not wait for the import."""
+    # A failure is reported when the first event needs numpy.
+    with suppress(Exception):
+        import numpy as np  # noqa: F401
