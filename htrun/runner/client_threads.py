@@ -8,27 +8,22 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from htrun import hosts
-from htrun.channel import ring_layout
 from htrun.channel.ring_layout import owner_word
 from htrun.events.stream import Source, Stream
 from htrun.events.warnings import Kind
+from htrun.runner.clocks import clocks_of_clients
 from htrun.runner.stream_names import machine_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from htrun.channel.file import Channel
-    from htrun.events.clock import ClockSource
     from htrun.events.warnings import Warnings
     from htrun.intercept.guest import Thread
     from htrun.rings.client_clock import Conversion
     from htrun.rings.client_ring import Client
     from htrun.rings.client_rings import ClientRings
     from htrun.runner.recording import Recording
-
-_SAMPLES = 4
-"""The number of samples in which two clocks are read together. The sample that took the shortest time is used."""
 
 
 class _Ids(NamedTuple):
@@ -111,14 +106,20 @@ class ClientThreads:
 
 
 def watch_rings(
-    channel: Channel, recording: Recording, warnings: Warnings, source_of: Callable[[Client], Source]
+    channel: Channel,
+    recording: Recording,
+    warnings: Warnings,
+    source_of: Callable[[Client], Source],
+    clocks: Mapping[int, Conversion | None] | None = None,
 ) -> ClientRings:
     """Have the drain empty the rings of ``channel`` from now on. The channel must have rings. ``source_of``: returns
-    the source for a client that runs on this host."""
+    the source for a client that runs on this host. ``clocks``: what `clocks_of_clients` has returned before there were
+    any clients; None if there are still none."""
     from htrun.rings.client_clock import Arrival
     from htrun.rings.client_rings import ClientRings
 
     source = recording.clock.source
+    clocks = clocks if clocks is not None else clocks_of_clients(source)
     assert channel.rings is not None
 
     def source_of_any(client: Client) -> Source:
@@ -144,7 +145,7 @@ def watch_rings(
         )
 
     rings = ClientRings(
-        channel.descriptor, channel.rings, source_of_any, _clocks(source), unknown_clock=unknown_clock, damaged=damaged
+        channel.descriptor, channel.rings, source_of_any, clocks, unknown_clock=unknown_clock, damaged=damaged
     )
     recording.drain.watch(rings)
     return rings
@@ -161,30 +162,3 @@ def _own_ids(thread: Thread) -> _Ids:
     if "NStgid" not in fields:
         return _Ids(thread.process.pid, thread.tid)
     return _Ids(int(fields["NStgid"].split()[-1]), int(fields["NSpid"].split()[-1]))
-
-
-def _clocks(source: ClockSource) -> dict[int, Conversion | None]:
-    """The conversion for each clock that clients use, by the number of the clock."""
-    from htrun.rings.client_clock import Arrival, ClientClock
-    from htrun.rings.client_rings import MACHINE_CLOCK
-
-    def raw_and_ticks() -> tuple[int, int]:
-        sample = min((source.sample(time.CLOCK_MONOTONIC_RAW) for _ in range(_SAMPLES)), key=lambda one: one.window)
-        return sample.nanoseconds, sample.middle
-
-    host = hosts.current()
-    clocks: dict[int, Conversion | None] = {
-        ring_layout.CLOCK_RAW_NS: ClientClock(raw_and_ticks),
-        MACHINE_CLOCK: Arrival(source.read),
-    }
-    if source.name == host.counter:
-        clocks[host.client_clock] = None
-        return clocks
-    counter = host.counter_source()
-
-    def counter_and_ticks() -> tuple[int, int]:
-        sample = min((counter.sample(time.CLOCK_MONOTONIC) for _ in range(_SAMPLES)), key=lambda one: one.window)
-        return sample.middle, sample.nanoseconds
-
-    clocks[host.client_clock] = ClientClock(counter_and_ticks)
-    return clocks

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from htrun.channel.file import Channel
+    from htrun.events.clock import Clock
     from htrun.runner.options import RunOptions
     from htrun.runner.outputs import Outputs
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 class RecordedRun:
     """One run of a program, from its exec to the exit of the last process."""
 
-    def __init__(self, options: RunOptions, channel: Channel, outputs: Outputs) -> None:
+    def __init__(self, options: RunOptions, channel: Channel, outputs: Outputs, clock: Clock | None = None) -> None:
+        """``clock``: the run's clock; None if the program has no events yet."""
         self._started = time.monotonic_ns()
         self._options = options
         self._channel = channel
@@ -29,7 +31,7 @@ class RecordedRun:
         self._warnings = Warnings(quiet=options.verbosity < 0, verbose=options.verbosity > 0)
         self._failure: str | None = None
         threading.excepthook = self._thread_failed
-        self._recording = Recording(options, outputs, self._warnings)
+        self._recording = Recording(options, outputs, self._warnings, clock)
 
     def run(self) -> None:
         """Run until the last process has exited."""

@@ -52,7 +52,8 @@ class Recording:
     Methods must be called by the tracer's main thread, unless their docstrings allow other threads.
     """
 
-    def __init__(self, options: RunOptions, outputs: Outputs, warnings: Warnings) -> None:
+    def __init__(self, options: RunOptions, outputs: Outputs, warnings: Warnings, clock: Clock | None = None) -> None:
+        """``clock``: None if the program has no events yet."""
         self._options = options
         self._outputs = outputs
         self._warnings = warnings
@@ -63,7 +64,7 @@ class Recording:
         self.own_names = OwnNames(options, outputs, warnings)
         self._naming = threading.Lock()
         """Protects `Thread.source`, which the thread of the drain uses, too."""
-        self.clock = _choose_clock(options, warnings)
+        self.clock = clock if clock is not None else _choose_clock(options, warnings)
 
     @property
     def pool(self) -> RingPool:

@@ -158,7 +158,7 @@ def _session(start: Start, options: RunOptions, channel: Channel, outputs: Outpu
     if isinstance(start, UntracedProgram):
         from htrun.runner.untraced_run import UntracedRun
 
-        return UntracedRun(start.link(), options, channel, outputs)
+        return UntracedRun(start.link(), start.clocks, options, channel, outputs)
     from htrun.runner.session import Session
 
     assert isinstance(start, LaunchedProgram)

@@ -103,7 +103,10 @@ class UntracedProgram(Start):
 
     def __init__(self, options: RunOptions, launch: Launch, launcher: Launcher, channel: Channel) -> None:
         from htrun.runner import supervisor
+        from htrun.runner.clocks import Clocks
 
+        self.clocks = Clocks.read()
+        """Read now, because the program runs before the recorder is ready."""
         channel.await_stores()
         self._launcher = launcher
         self._process: int | None = None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from htrun.channel.file import Channel
     from htrun.rings.client_rings import ClientRings
+    from htrun.runner.clocks import Clocks
     from htrun.runner.options import RunOptions
     from htrun.runner.outputs import Outputs
     from htrun.runner.starts import SupervisorLink
@@ -35,8 +36,10 @@ _MANY_LOOKS = 600
 class UntracedRun(RecordedRun):
     """A run of a program that records its events itself."""
 
-    def __init__(self, link: SupervisorLink, options: RunOptions, channel: Channel, outputs: Outputs) -> None:
-        super().__init__(options, channel, outputs)
+    def __init__(
+        self, link: SupervisorLink, clocks: Clocks, options: RunOptions, channel: Channel, outputs: Outputs
+    ) -> None:
+        super().__init__(options, channel, outputs, clocks.clock)
         self._link = link
         self._poll = select.poll()
         self._poll.register(link.messages, select.POLLIN)
@@ -51,7 +54,8 @@ class UntracedRun(RecordedRun):
         self._rings: ClientRings | None = None
         self._recording.own_names.starts(outputs.programs)
         if channel.rings is not None:
-            self._rings = watch_rings(channel, self._recording, self._warnings, self._lives.source_of)
+            source_of = self._lives.source_of
+            self._rings = watch_rings(channel, self._recording, self._warnings, source_of, clocks.of_clients)
             # htrun cannot know whether a virtual machine will use the channel, so it always prepares the exchange.
             self._rings.exchange = machine_exchange(channel, self._recording.clock, self._warnings)
 

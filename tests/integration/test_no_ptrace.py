@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from htrun import open as open_trace
 from tests.integration.test_rings import GUESTS, by_emitter, check_emitters, check_exact, check_untouched
 from tests.support import leftovers
-from tests.support.run import HTRUN, SECONDS, Htrun, LogEvent, tell_to_end
+from tests.support.run import HTRUN, SECONDS, Htrun, LogEvent, Result, changed_htrun, portable_htrun, tell_to_end
 from tests.support.targets import AARCH64, I686, NATIVE, S390X, Target
 from tests.support.toolchain import Toolchain
 from tests.support.waiting import wait_until
@@ -50,6 +51,37 @@ int main(int argc, char **argv)
     return 7;
 }
 """
+EARLY = """
+#include <qemu-hypertrace.h>
+#include <stdio.h>
+#include <time.h>
+
+/* Emits at once. Each event has the time just before it. argv[1] is a file to make then. */
+int main(int argc, char **argv)
+{
+    struct timespec now;
+    if (qemu_hypertrace_init(0) != 0)
+        return 1;
+    for (int i = 0; i < 1000; i++) {
+        clock_gettime(CLOCK_REALTIME, &now);
+        qemu_hypertrace_data(0)[0] = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+        qemu_hypertrace(0);
+    }
+    return argc == 2 && fopen(argv[1], "w") != NULL ? 0 : 1;
+}
+"""
+LATE = """
+import os, time
+from htrun.runner import run
+session = run._session
+
+def late(*arguments):
+    while not os.path.exists({!r}):
+        time.sleep(0.01)
+    return session(*arguments)
+
+run._session = late
+"""
 STORES = """
 #include <qemu-hypertrace.h>
 
@@ -65,8 +97,27 @@ int main(void)
 """
 
 
+BOTH = pytest.mark.parametrize("htrun", ["launcher", "portable"], indirect=True)
+"""With the launcher in assembly, and with that of machines on which htrun traces no programs."""
+
+
+@pytest.fixture
+def htrun(request: pytest.FixtureRequest, tmp_path: Path) -> Htrun:
+    portable = getattr(request, "param", "launcher") == "portable"
+    return Htrun(tmp_path, portable_htrun(tmp_path)) if portable else Htrun(tmp_path)
+
+
 def compiled(text: str, name: str, toolchain: Toolchain) -> Path:
     return toolchain.compile_text(text, name, flags=(f"-I{GUESTS}",))
+
+
+def check_times(result: Result) -> None:
+    """The events of `EARLY` have the times at which the program emitted them."""
+    times = [(event.time * 1000, event.args[0]) for event in result.events]
+    assert len(times) == 1000
+    # A recorder that is not ready for ten milliseconds has read the clocks before; they are related to microseconds.
+    later = [own for _, own in times[1:]]
+    assert all(own - 1_000_000 < time < after + 1_000_000 for (time, own), after in zip(times[:-1], later, strict=True))
 
 
 def recorder_of(htrun: Htrun) -> int:
@@ -123,6 +174,24 @@ def test_threads(target: Target, toolchain: Toolchain, htrun: Htrun) -> None:
     assert {stream.vcpu for stream in streams} == {1, 2}
 
 
+@pytest.mark.parametrize("target", [NATIVE, AARCH64], ids=lambda target: target.name)
+def test_the_times_of_events_before_the_recorder_is_ready(target: Target, toolchain: Toolchain, htrun: Htrun) -> None:
+    """The native program has the recorder's clock; the other one has another."""
+    done = htrun.directory / "done"
+    late = replace(htrun, program=changed_htrun(htrun.directory, LATE.format(str(done))))
+    result = late.run(toolchain.compile_text(EARLY, "early", target), done, options=UNTRACED).check()
+    check_times(result)
+
+
+def test_a_program_without_events_does_not_wait_for_numpy(tmp_path: Path, htrun: Htrun) -> None:
+    """Nor does its exit. Here, the import never ends."""
+    endless = tmp_path / "endless"
+    (endless / "numpy").mkdir(parents=True)
+    (endless / "numpy" / "__init__.py").write_text("import threading\nthreading.Event().wait()\n")
+    changed = changed_htrun(htrun.directory, f"import sys\nsys.path.insert(0, {str(endless)!r})\n")
+    assert replace(htrun, program=changed).run("true", options=UNTRACED).check().events == []
+
+
 @pytest.mark.parametrize("way", ["forks", "raw-forks"])
 def test_forks(way: str, toolchain: Toolchain, htrun: Htrun) -> None:
     program = toolchain.compile(GUESTS / "ring_emitters.c")
@@ -134,6 +203,7 @@ def test_forks(way: str, toolchain: Toolchain, htrun: Htrun) -> None:
     assert result.summary["processes"] == 21
 
 
+@BOTH
 def test_execs(toolchain: Toolchain, htrun: Htrun) -> None:
     """More than there are rings: those of earlier images are used again."""
     program = toolchain.compile(GUESTS / "ring_emitters.c")
@@ -209,6 +279,7 @@ def test_lost_events_are_counted(overflow: str, toolchain: Toolchain, htrun: Htr
     assert result.summary["lost"] + len(result.events) == 3 * 200000
 
 
+@BOTH
 def test_signals_are_passed_on(waits: Path, htrun: Htrun) -> None:
     running = Running(htrun, waits, "3", str(int(signal.SIGTERM)), str(int(signal.SIGHUP)))
     os.kill(running.process.pid, signal.SIGHUP)
@@ -223,6 +294,7 @@ def test_signals_are_passed_on(waits: Path, htrun: Htrun) -> None:
     assert running.told() == (100, 7)
 
 
+@BOTH
 def test_a_signal_to_the_group_arrives_once(waits: Path, htrun: Htrun) -> None:
     running = Running(htrun, waits, "40", str(int(signal.SIGHUP)), group=True)
     assert running.process.stdout
@@ -238,6 +310,7 @@ def test_a_signal_to_the_group_arrives_once(waits: Path, htrun: Htrun) -> None:
     assert running.status() == 7
 
 
+@BOTH
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGSEGV, signal.SIGKILL, signal.SIGRTMIN])
 def test_death_by_a_signal(number: signal.Signals, waits: Path, htrun: Htrun) -> None:
     """The program's, and that of htrun itself."""
@@ -250,6 +323,7 @@ def test_death_by_a_signal(number: signal.Signals, waits: Path, htrun: Htrun) ->
     assert running.status() == -number
 
 
+@BOTH
 def test_stop_and_continue(waits: Path, htrun: Htrun) -> None:
     running = Running(htrun, waits, "1", str(int(signal.SIGTERM)))
     for _ in range(3):
@@ -273,6 +347,7 @@ def _state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
+@BOTH
 def test_the_end_of_the_recorder(waits: Path, htrun: Htrun) -> None:
     """If it is killed or asked to end, the program is killed. In the second case, everything is written."""
     running = Running(htrun, waits, "1")
@@ -284,6 +359,7 @@ def test_the_end_of_the_recorder(waits: Path, htrun: Htrun) -> None:
     assert running.status() == -signal.SIGKILL
 
 
+@BOTH
 def test_what_is_recorded_after_htrun_was_killed(toolchain: Toolchain, htrun: Htrun) -> None:
     """The program dies with htrun; the events are written all the same."""
     command = [*htrun.command(*UNTRACED), str(toolchain.compile(GUESTS / "exact_killed.c"))]
@@ -299,6 +375,7 @@ def test_what_is_recorded_after_htrun_was_killed(toolchain: Toolchain, htrun: Ht
     assert told[-1] <= len(events) <= told[-1] + 100
 
 
+@BOTH
 def test_what_the_program_inherits(htrun: Htrun) -> None:
     """Its environment with the two variables, and one descriptor more; nothing traces or filters it."""
     script = 'env; echo; ls /proc/$$/fd; grep -E "TracerPid|Seccomp:|SigBlk|SigIgn|NoNewPrivs" /proc/$$/status'
@@ -310,6 +387,7 @@ def test_what_the_program_inherits(htrun: Htrun) -> None:
     assert sorted(done.stdout.splitlines()) == sorted([*alone.stdout.splitlines(), *added])
 
 
+@BOTH
 @pytest.mark.parametrize(
     ("words", "status"), [(("/nonexistent/program",), 127), (("sh", "-c", "exit 42"), 42), (("/etc/passwd",), 126)]
 )

@@ -1,0 +1,62 @@
+"""The clocks of a run: htrun's own, and those of the programs that write records to rings.
+
+No time is extrapolated (`htrun.events.clock`), so all of these are read before the program starts.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from htrun import hosts
+from htrun.channel import ring_layout
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from htrun.events.clock import Clock, ClockSource
+    from htrun.rings.client_clock import Conversion
+
+_SAMPLES = 4
+"""The number of samples in which two clocks are read together. The sample that took the shortest time is used."""
+
+
+class Clocks(NamedTuple):
+    """The clocks of a run. ``of_clients``: see `clocks_of_clients`."""
+
+    clock: Clock
+    of_clients: Mapping[int, Conversion | None]
+
+    @classmethod
+    def read(cls) -> Clocks:
+        """Read the clocks for the first time. The program must not have started. Raises `HtrunError`."""
+        clock = hosts.machine().best_clock()
+        return cls(clock, clocks_of_clients(clock.source))
+
+
+def clocks_of_clients(source: ClockSource) -> dict[int, Conversion | None]:
+    """The conversion for each clock that clients use, by the number of the clock. ``source``: htrun's clock. Clients
+    must not have read their clocks before this."""
+    from htrun.rings.client_clock import Arrival, ClientClock
+    from htrun.rings.client_rings import MACHINE_CLOCK
+
+    def raw_and_ticks() -> tuple[int, int]:
+        sample = min((source.sample(time.CLOCK_MONOTONIC_RAW) for _ in range(_SAMPLES)), key=lambda one: one.window)
+        return sample.nanoseconds, sample.middle
+
+    host = hosts.machine()
+    clocks: dict[int, Conversion | None] = {
+        ring_layout.CLOCK_RAW_NS: ClientClock(raw_and_ticks),
+        MACHINE_CLOCK: Arrival(source.read),
+    }
+    if source.name == host.counter:
+        clocks[host.client_clock] = None
+        return clocks
+    counter = host.counter_source()
+
+    def counter_and_ticks() -> tuple[int, int]:
+        sample = min((counter.sample(time.CLOCK_MONOTONIC) for _ in range(_SAMPLES)), key=lambda one: one.window)
+        return sample.middle, sample.nanoseconds
+
+    clocks[host.client_clock] = ClientClock(counter_and_ticks)
+    return clocks

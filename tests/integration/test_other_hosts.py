@@ -1,0 +1,115 @@
+"""htrun on a host that is not x86-64: under a Python for AArch64, which qemu-user runs.
+
+It traces no programs there; events come by rings, with times of that host's counter. The programs are of that host,
+too: x86's qemu-user runs them, as the kernel cannot."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from htrun import open as open_trace
+from tests.integration.test_no_ptrace import EARLY, check_times
+from tests.integration.test_rings import GUESTS, check_exact
+from tests.support.arm64_python import python
+from tests.support.requirements import require_tool
+from tests.support.run import SECONDS, Htrun, Result
+from tests.support.server_trace import SERVER
+from tests.support.targets import AARCH64, NATIVE
+from tests.support.toolchain import Toolchain
+
+pytestmark = pytest.mark.heavy("an emulated Python, which is downloaded")
+
+MILLION = 1_000_000
+THREADS = ("threads", "2", "5000")
+OF_THREADS = {0: 5000, 1: 5000}
+
+
+def started(htrun: Htrun, options: tuple[str | Path, ...], *program: str | Path) -> Result:
+    """Run that htrun."""
+    emulator = require_tool("qemu-aarch64", "qemu-user")
+    log, summary = htrun.directory / "log", htrun.directory / "summary.json"
+    files = ["--hypertrace", htrun.channel, "--summary", summary, *([] if "-o" in options else ["-D", log])]
+    own = ["--emulator", emulator, "-L", AARCH64.sysroot, *files, *options]
+    command = [str(word) for word in [*python(), "-m", "htrun", *own, "--", *program]]
+    done = subprocess.run(command, input="", capture_output=True, text=True, timeout=4 * SECONDS)
+    return Result(command, done.returncode, done.stdout, done.stderr, htrun.channel, log, summary)
+
+
+def test_a_million_events(toolchain: Toolchain, htrun: Htrun) -> None:
+    trace, count = htrun.directory / "trace", MILLION // 2
+    program = toolchain.compile(GUESTS / "ring_emitters.c", AARCH64)
+    result = started(htrun, ("--no-ptrace", "-o", trace), program, "threads", "2", str(count))
+    assert (result.status, result.stderr) == (0, "")
+    summary = {name: result.summary[name] for name in ("events", "ring_events", "lost", "traps", "warnings")}
+    assert summary == {"events": MILLION, "ring_events": MILLION, "lost": 0, "traps": 0, "warnings": {}}
+    assert open_trace(trace).environment["clock_source"] == "cntvct"
+    numbers: dict[int, list[int]] = {0: [], 1: []}
+    for events in open_trace(trace).events():
+        for who, found in numbers.items():
+            found += events["args"][events["args"][:, 0] == who, 1].tolist()
+    assert numbers == {0: list(range(count)), 1: list(range(count))}
+
+
+def test_an_x86_program_has_another_clock(toolchain: Toolchain, htrun: Htrun) -> None:
+    """There, it is a foreign program."""
+    program = toolchain.compile(GUESTS / "ring_emitters.c", NATIVE)
+    emulator = require_tool("qemu-x86_64", "qemu-user")
+    check_exact(started(htrun, ("--no-ptrace", "--emulator", emulator, "-L", "/"), program, *THREADS), OF_THREADS)
+
+
+def test_what_htrun_says(toolchain: Toolchain, htrun: Htrun) -> None:
+    """Without --no-ptrace, one line says what this host lacks; what needs it is refused."""
+    program, done = toolchain.compile_text(EARLY, "early", AARCH64), htrun.directory / "done"
+    result = started(htrun, (), program, done).check()
+    assert result.stderr == (
+        "htrun: warning: cannot trace (htrun traces programs on x86-64 only): the program runs untraced, so only "
+        "events that the guest library writes to rings are recorded (--no-ptrace)\n"
+    )
+    check_times(result)
+    result = started(htrun, ("--via", "store"), program, done)
+    assert (result.status, result.stderr) == (
+        125,
+        "htrun: cannot trace: htrun traces programs on x86-64 only; use --no-ptrace, and programs with the guest "
+        "library\n",
+    )
+
+
+READING: list[tuple[str | Path, ...]] = [
+    ("info", "trace"),
+    ("print", "trace"),
+    ("stat", "trace"),
+    ("slowest", "trace"),
+    ("compare", "trace", "trace"),
+    ("convert", "trace", "out.csv"),
+    ("convert", "trace", "out.pftrace"),
+    ("view", "trace", "-o", "page.html"),
+]
+
+
+def test_verbs_that_read_traces(toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
+    """They print and write there what they print and write on x86-64."""
+    events = SERVER / "server.toml"
+    header = subprocess.run(
+        [sys.executable, "-m", "htrun.commands.hypertrace", "header", events], stdout=subprocess.PIPE, check=True
+    )
+    (tmp_path / "server.h").write_bytes(header.stdout)
+    program = toolchain.compile(SERVER / "server.c", AARCH64, flags=(f"-I{tmp_path}",))
+    result = started(htrun, ("--no-ptrace", "--events", events, "-o", tmp_path / "trace"), program, "200")
+    assert (result.status, result.stderr) == (0, "")
+    outputs: list[dict[str, bytes]] = []
+    for command in ([sys.executable], python()):
+        found = {}
+        for words in READING:
+            full = [*map(str, command), "-m", "htrun.commands.hypertrace", *map(str, words)]
+            done = subprocess.run(full, capture_output=True, timeout=SECONDS, cwd=tmp_path, stdin=subprocess.DEVNULL)
+            assert (done.returncode, done.stderr) == (0, b""), done
+            found[" ".join(map(str, words))] = done.stdout
+        for name in ("out.csv", "out.pftrace", "page.html"):
+            found[name] = (tmp_path / name).read_bytes()
+            (tmp_path / name).unlink()
+        outputs.append(found)
+    assert outputs[0] == outputs[1]
