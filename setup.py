@@ -4,6 +4,7 @@ the guest library, and scripts for shells are generated."""
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -31,14 +32,28 @@ COMPILERS = (
 --cc` builds an archive."""
 
 
+COMMAND = """#!python
+import sys
+from htrun.commands.run import main
+sys.exit(main())
+"""
+"""The command ``htrun`` on machines for which there is no launcher in assembly. Installers replace ``#!python``."""
+
+
 class BuildScripts(build_scripts):
-    """Copies scripts without reading them as text, since they may be binaries."""
+    """Copies scripts without reading them as text, since they may be binaries. On other machines than x86-64, the only
+    script, `htrun`, is one in Python."""
 
     def copy_scripts(self) -> tuple[list[str], list[str]]:
         """Copy all scripts to the directory from which they are installed. Returns the paths of the copies, and those
         of new copies."""
         self.mkpath(self.build_dir)
         names = [(script, os.path.join(self.build_dir, os.path.basename(script))) for script in self.scripts]
+        if platform.machine() != "x86_64":
+            for _, target in names:
+                Path(target).write_text(COMMAND)
+                Path(target).chmod(0o755)
+            return [target for _, target in names], [target for _, target in names]
         copies = [self.copy_file(script, target) for script, target in names]
         return [path for path, _ in copies], [path for path, new in copies if new]
 

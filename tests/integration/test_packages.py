@@ -166,3 +166,16 @@ def test_generated_header_with_an_installed_htrun(run: Callable[[str], str], tmp
 
 def test_the_package_runs_as_a_module(run: Callable[[str], str]) -> None:
     assert run("python -m htrun --version") == run("htrun --version")
+
+
+def test_the_command_on_other_machines(tmp_path: Path) -> None:
+    """There, the script in Python finds what the launcher would do."""
+    build = f"sys.argv = ['setup.py', '-q', 'build_scripts', '--build-dir', {str(tmp_path)!r}]"
+    code = f"import platform, runpy, sys; platform.machine = lambda: 'aarch64'; {build}; runpy.run_path('setup.py')"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "htrun", "--version"], stdout=subprocess.PIPE, text=True, check=True
+    )
+    assert done.stdout.startswith("htrun ")
+    assert os.access(tmp_path / "htrun", os.X_OK)
+    assert (tmp_path / "htrun").read_text().startswith("#!python\n")
