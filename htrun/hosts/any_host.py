@@ -41,5 +41,5 @@ class Machine(Protocol):
         """The processor's counter, whether it is reliable or not."""
 
     def counter_reading(self) -> CounterReading | None:
-        """A reading of the counter for the programs of a run; None if they can tell by themselves whether they run
+        """A reading of the counter for the programs of a run; None if they find out by themselves whether they run
         natively."""
