@@ -5,6 +5,7 @@ With --no-ptrace, and without it where htrun finds out by itself."""
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -43,6 +44,20 @@ AROUND: dict[str, tuple[str, ...]] = {
     "gdb": GDB,
     "valgrind": ("valgrind", "-q", "--trace-children=yes", "--trace-children-skip=*python*,*-tracer"),
 }
+
+
+SETUID = """
+#include "exact_events.h"
+
+/* Prints its effective user. */
+int main(void)
+{
+    start_events();
+    dprintf(1, "%d\\n", (int)geteuid());
+    emit_run(1, 50000);
+    return 0;
+}
+"""
 
 
 @pytest.fixture
@@ -138,3 +153,16 @@ def test_as_process_one(program: Path, htrun: Htrun) -> None:
     result = started(htrun, container, UNTRACED, program, *FORKS)
     check_exact(result, OF_FORKS)
     assert result.stderr == ""
+
+
+def test_a_setuid_program(toolchain: Toolchain, htrun: Htrun) -> None:
+    """It gets its user, and cannot be inspected; it finds the channel by the descriptor that it inherits."""
+    if os.geteuid() != 0:
+        missing("the right to make a program of another user")
+    original = toolchain.compile_text(SETUID, "setuid", flags=(f"-I{GUESTS}",))
+    program = Path(shutil.copy(original, htrun.directory / "setuid"))
+    os.chown(program, 65534, 65534)
+    program.chmod(0o4755)
+    result = htrun.run(program, options=UNTRACED)
+    assert (result.stdout, result.stderr) == ("65534\n", "")
+    check_exact(result, {1: EVENTS})
