@@ -47,6 +47,7 @@ def machine(toolchain: Toolchain, tmp_path: Path) -> Callable[..., Machine]:
 def check(result: Result, count: int, threads: int) -> None:
     """Check that the event of the README's program and those of ``emit_many COUNT THREADS`` are there, in order."""
     result.check()
+    assert result.events, result.stdout
     first, *others = result.events
     assert (first.index, first.args) == (0, ARGUMENTS)
     by_thread: dict[int, list[LogEvent]] = {thread: [] for thread in range(threads)}
