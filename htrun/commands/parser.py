@@ -6,7 +6,7 @@ import argparse
 import difflib
 import re
 import textwrap
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from htrun.errors import HtrunError
 
@@ -22,24 +22,34 @@ class Parser(argparse.ArgumentParser):
     """An `argparse.ArgumentParser` that raises `HtrunError` for wrong usage, with the word that the user probably
     meant."""
 
+    _verb: str | None = None
+    """The verb in the arguments, whose unknown options `argparse` leaves to the main parser."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Remember the verb for `error`. See `argparse.ArgumentParser.parse_known_args`."""
+        found = super().parse_known_args(args, namespace)
+        self._verb = getattr(found[0], "verb", None)
+        return found
+
     def error(self, message: str) -> NoReturn:
         """Report wrong usage like every other failure: in one line, with htrun's own exit code."""
         found = _WORD.search(message)
         meant = similar(found[1].partition("=")[0], self._known_words()) if found is not None else None
+        program = self.prog if self._verb is None else f"{self.prog} {self._verb}"
         hint = f"did you mean {meant}? try" if meant is not None else "try"
         # argparse's message would list all verbs on one line.
         said = message.partition(" (choose from")[0].replace("argument VERB: invalid choice:", "there is no verb")
-        raise HtrunError(f"{said}; {hint}: {self.prog} --help")
+        raise HtrunError(f"{said}; {hint}: {program} --help")
 
     def _known_words(self) -> Iterable[str]:
-        """The options and verbs, including the options of the verbs: `argparse` leaves a verb's unknown options to the
-        main parser."""
+        """The options, and the verbs; with a verb only its options."""
         for action in self._actions:
+            verbs = action.choices if isinstance(action.choices, dict) else {}
+            if isinstance(verb := verbs.get(self._verb), Parser):
+                yield from verb._known_words()
+                return
             yield from action.option_strings
-            for choice in action.choices or ():
-                yield str(choice)
-                if isinstance(action.choices, dict) and isinstance(action.choices[choice], Parser):
-                    yield from (each for each in action.choices[choice]._known_words())
+            yield from map(str, action.choices or ())
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):

@@ -99,7 +99,8 @@ def test_force_removes_nothing_but_traces(directory: Path) -> None:
     [
         (("statt", "t"), "there is no verb 'statt'; did you mean stat? try"),
         (("compare", "t", "t", "--fail-om", "+5%"), "did you mean --fail-on? try"),
-        (("stat", "t", "--outliars"), "did you mean --outliers? try"),
+        (("stat", "t", "--output", "x"), "unrecognized arguments: --output x; try: hypertrace stat --help"),
+        (("stat", "t", "--outliars"), "did you mean --outliers? try: hypertrace stat --help"),
         (("quux",), "there is no verb 'quux'; try"),
     ],
 )
