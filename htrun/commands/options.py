@@ -51,7 +51,7 @@ comma in PATH twice.
                         under KVM can emit events by rings only
 
 Output:
-  -D, --log FILE        write a log in QEMU's format (default: to standard error; with -o, no log)
+  -D, --log FILE        write a log in QEMU's format (default: to standard error; with -o, no log).
                         For every output, - is standard output
   -o, --output PATH     write a trace; repeatable. The suffix of PATH selects the format. Without a suffix PATH is a
                         directory in CTF 1.8, for hypertrace, babeltrace2 and Trace Compass

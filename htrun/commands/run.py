@@ -76,12 +76,12 @@ def _attempt(words: Sequence[str], launcher: Launcher | None) -> tuple[int, str]
 
 def _execute(words: Sequence[str], launcher: Launcher | None) -> None:
     """Execute the request in ``words``."""
-    from htrun.commands.options import Information, RunRequest, parse
+    from htrun.commands.options import HELP, Information, RunRequest, parse
     from htrun.reports.output import show
 
     match parse(words, os.environ):
         case Information(text):
-            show(text)
+            show(_fitted(text) if text is HELP else text)
         case RunRequest() as request if launcher is not None:
             _run(request, launcher)
         case RunRequest() if can_trace():
@@ -125,6 +125,13 @@ def _launch(request: RunRequest) -> NoReturn:
 
     option = launch(record, process_one.serve)
     supervisor.serve(option.removeprefix(_SUPERVISE))
+
+
+def _fitted(text: str) -> str:
+    # Imported only here, because a run does not need it.
+    from htrun.commands.help_text import fitted
+
+    return fitted(text)
 
 
 def _directory_exists() -> bool:
