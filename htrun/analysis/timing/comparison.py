@@ -17,6 +17,7 @@ from htrun.analysis.timing.distribution import Distribution
 from htrun.analysis.timing.inference import CONFIDENCE, Interval
 from htrun.analysis.timing.permutation import Shift, can_reject, fewest_runs, shift
 from htrun.analysis.timing.power import runs_needed, spread
+from htrun.analysis.timing.probability import normal_above, normal_quantile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -206,13 +207,11 @@ def _shift_of(first: Sequence[float], second: Sequence[float], level: float) -> 
 def _shift_by_spans(value: float, one: Sequence[Run], other: Sequence[Run], level: float) -> Shift:
     """The shift ``value`` with the interval that results from the intervals of the runs' medians if all runs of a side
     are assumed to be the same."""
-    from scipy.stats import norm
-
     error = math.sqrt(sum(_variance_within(side) / len(side) for side in (one, other)))
     if error == 0:
         return Shift(value, value, value, 0.0 if value else 1.0)
-    reach = float(norm.isf(level / 2)) * error
-    return Shift(value, value - reach, value + reach, float(2 * norm.sf(abs(value) / error)))
+    reach = -normal_quantile(level / 2) * error
+    return Shift(value, value - reach, value + reach, 2 * normal_above(abs(value) / error))
 
 
 def _variance_within(runs: Sequence[Run]) -> float:

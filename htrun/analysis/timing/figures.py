@@ -19,6 +19,7 @@ from htrun.analysis.timing.codes import codes_of, in_order, starts_of
 from htrun.analysis.timing.cost import CalibrationPairs, Cost
 from htrun.analysis.timing.distribution import Distribution, Tally
 from htrun.analysis.timing.inference import CONFIDENCE, Blocks, Interval, drift, median_interval, modes
+from htrun.analysis.timing.probability import t_quantile
 from htrun.analysis.timing.span_names import SpanNames
 from htrun.errors import HtrunError
 from htrun.events.records import chosen
@@ -316,11 +317,9 @@ def _of_runs(runs: Sequence[Figures], step: ClockStep) -> Figures:
     interval of the median is the interval of the runs' medians (Student's distribution), if the latter is wider."""
     from statistics import stdev
 
-    from scipy.stats import t
-
     figures = Figures.of(Distribution.together([run.distribution for run in runs]), step)
     medians = [run.median.value for run in runs]
-    half = float(t.ppf(0.5 + CONFIDENCE / 2, len(runs) - 1)) * stdev(medians) / math.sqrt(len(runs))
+    half = t_quantile(0.5 + CONFIDENCE / 2, len(runs) - 1) * stdev(medians) / math.sqrt(len(runs))
     value = figures.median.value
     # The interval of each run includes the uncertainty of the calibration.
     own = sum((run.median.high - run.median.low) / 2 for run in runs) / len(runs) / math.sqrt(len(runs))

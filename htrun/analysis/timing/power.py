@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from htrun.analysis.timing.permutation import fewest_runs
+from htrun.analysis.timing.probability import chi2_quantile, noncentral_t_above, t_quantile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,13 +35,11 @@ def spread(sides: Sequence[Sequence[float]], within: float) -> tuple[float, bool
     """The upper limit of the standard deviation between runs, and whether the deviation had to be guessed. ``sides``:
     the logarithms of the medians of the runs of each side. ``within``: the standard error of the logarithm of one run,
     known from its spans."""
-    from scipy.stats import chi2
-
     freedom = sum(len(side) - 1 for side in sides)
     if freedom == 0:
         return math.hypot(GUESSED_SPREAD, within), True
     squares = sum((value - sum(side) / len(side)) ** 2 for side in sides for value in side)
-    return max(math.sqrt(squares / float(chi2.ppf(_DOUBT, freedom))), within), False
+    return max(math.sqrt(squares / chi2_quantile(_DOUBT, freedom)), within), False
 
 
 def runs_needed(deviation: float, difference: float, level: float) -> int:
@@ -65,12 +64,10 @@ def runs_needed(deviation: float, difference: float, level: float) -> int:
 @functools.lru_cache(maxsize=1024)
 def _power(runs: int, deviation: float, difference: float, level: float) -> float:
     """The power of Student's test, which the power of the permutation test approaches."""
-    from scipy.stats import nct, t
-
     if deviation == 0:
         return 1.0
     freedom = 2 * (runs - 1)
     center = difference / (deviation * math.sqrt(2 / runs))
     if center > _CERTAIN:
         return 1.0
-    return float(nct.sf(t.ppf(1 - level / 2, freedom), freedom, center))
+    return noncentral_t_above(t_quantile(1 - level / 2, freedom), freedom, center)
