@@ -1,4 +1,4 @@
-# make demo        set up what is missing, then run the quick guide's program in three ways
+# make demo        install what it needs, then run the README's program in three ways
 # make test        set up what is missing, then run the tests        (make test ARGS="-k quick_guide")
 # make test-heavy  the tests that take long: more input, more emulators, whole machines
 # make test-all    both
@@ -21,7 +21,7 @@ setup: debian-packages $(VENV)/installed bytecode guest
 
 .PHONY: debian-packages
 debian-packages:
-	@tools/install-debian-packages tools/debian-packages.txt
+	@tools/install-debian-packages tools/debian-packages-demo.txt tools/debian-packages.txt
 
 $(VENV)/installed: setup.cfg setup.py pyproject.toml htrun/launch/bin/htrun tools/make-venv | debian-packages
 	@tools/make-venv
@@ -33,8 +33,13 @@ bytecode: $(VENV)/installed
 guest: | debian-packages
 	@$(MAKE) --no-print-directory --silent -C guest/user
 
-demo: setup
+# A clone that is not set up gets only what the demo needs.
+demo: $(if $(wildcard $(VENV)/installed),setup,$(VENV)/installed-demo)
 	@tools/demo
+
+$(VENV)/installed-demo: setup.cfg setup.py pyproject.toml htrun/launch/bin/htrun tools/make-venv
+	@tools/install-debian-packages tools/debian-packages-demo.txt
+	@tools/make-venv demo
 
 test: setup
 	@tools/run-tests light $(ARGS)
