@@ -72,7 +72,7 @@ class BuildPy(build_py):
                 files,
                 ignore=shutil.ignore_patterns("build", "*.o", "*.d", "*.ko", "qemu*.mod*", "Module.*", ".*"),
             )
-            for compiler in filter(shutil.which, COMPILERS):
+            for compiler in filter(shutil.which, COMPILERS if shutil.which("make") else ()):
                 build_archive(compiler, files / "prebuilt")
 
 

@@ -63,6 +63,23 @@ class Unpacked:
             subprocess.run(["dpkg", "-x", package, directory], check=True)
 
 
+def empty_system(suite: str, packages: tuple[str, ...]) -> Path:
+    """The root directory of an otherwise empty Debian with ``packages``. The first call makes it, which needs root.
+
+    Raises `MissingError` without mmdebstrap, network or root.
+    """
+    if shutil.which("mmdebstrap") is None:
+        missing("mmdebstrap (apt-get install mmdebstrap)")
+    if os.geteuid() != 0:
+        missing("root, to make a Debian to change to")
+
+    def make(directory: Path) -> None:
+        options = ["--quiet", "--variant=apt", f"--include={','.join(packages)}"]
+        _run(["mmdebstrap", *options, suite, str(directory), _mirror()], directory.parent)
+
+    return make_once(cache() / f"empty-{suite}", make)
+
+
 def cache() -> Path:
     """The directory for everything that is kept from one run to the next."""
     home = os.environ.get("HTRUN_TEST_CACHE") or Path.home() / ".cache" / "htrun-tests"
