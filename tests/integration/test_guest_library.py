@@ -155,6 +155,8 @@ def test_install_and_pkg_config(tmp_path: Path, toolchain: Toolchain) -> None:
     installed = {str(path.relative_to(stage)) for path in stage.rglob("*") if path.is_file()}
     assert installed == {
         "opt/ht/include/qemu-hypertrace.h",
+        "opt/ht/lib/cmake/qemu-hypertrace-guest/qemu-hypertrace-guest-config-version.cmake",
+        "opt/ht/lib/cmake/qemu-hypertrace-guest/qemu-hypertrace-guest-config.cmake",
         "opt/ht/lib/libqemu-hypertrace-guest.a",
         "opt/ht/lib/pkgconfig/qemu-hypertrace-guest.pc",
     }
