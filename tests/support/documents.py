@@ -11,6 +11,8 @@ from pathlib import Path
 from tests.support.run import HTRUN, SECONDS
 from tests.support.toolchain import GUEST_LIBRARY, ROOT
 
+_LOGGED = re.compile(r"^\d+@\d+\.\d{6}:", re.MULTILINE)
+
 
 def fenced(document: str, language: str) -> list[str]:
     """The contents of all fenced blocks of ``language`` in a file of docs/. Raises AssertionError if there are none."""
@@ -43,7 +45,8 @@ def transcript(block: str, directory: Path, *, warnings: bool = True, timeout: f
     threads, times and ``directory``.
 
     In the commands, the variable ``HT`` is the directory of the guest library. ``warnings``: whether the result also
-    contains the standard error of commands that succeed.
+    contains the standard error of commands that succeed. The lines of htrun's log are after all others: the program and
+    htrun write at the same time, so on a terminal either may be first.
     """
     environment = os.environ | {"PATH": f"{HTRUN.parent}:{os.environ['PATH']}", "HT": str(GUEST_LIBRARY)}
     # Without this limit, the shell would also report core dumps.
@@ -59,13 +62,17 @@ def transcript(block: str, directory: Path, *, warnings: bool = True, timeout: f
             text=True,
             timeout=timeout,
         )
-        shown += f"$ {command}\n{done.stdout}"
+        shown += f"$ {command}\n{_log_last(done.stdout)}"
         if done.returncode and not warnings:
             shown += done.stderr
     shown = shown.replace(str(directory), "/home/you")
     return impersonal(shown)
 
 
+def _log_last(output: str) -> str:
+    return "".join(sorted(output.splitlines(keepends=True), key=lambda line: _LOGGED.match(line) is not None))
+
+
 def impersonal(shown: str) -> str:
     """``shown``, the output of commands, with placeholders for threads and times."""
-    return re.sub(r"^\d+@\d+\.\d{6}:", "TID@TIME:", shown, flags=re.MULTILINE)
+    return _LOGGED.sub("TID@TIME:", shown)
