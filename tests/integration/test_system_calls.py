@@ -28,15 +28,17 @@ from tests.support.toolchain import Toolchain
 
 _GUESTS = Path(__file__).parent / "guests"
 _NO_CALLS: frozenset[str] = frozenset()
-# When a shell's handler of SIGCHLD runs, whether a thread has to wait for another, and how often a guest has to look
-# whether another waits (guests/await_call.h), depends on timing.
-_RETURNS_FROM_HANDLERS = frozenset({"rt_sigreturn"})
+# When a shell's handler of SIGCHLD runs, and how often the shell then looks for ended children, whether a thread has to
+# wait for another, and how often a guest has to look whether another waits (guests/await_call.h), depends on timing.
+# How often glibc's mkstemp draws a name is random.
+_WAITS_FOR_CHILDREN = frozenset({"rt_sigreturn", "wait4"})
+_DRAWS = frozenset({"getrandom"})
 _LOOKS = frozenset({"pread64", "sched_yield"})
 _WAITS_FOR_THREADS = frozenset({"futex"})
 
 _PROGRAMS = {
-    "shell": (["sh", "-c", "echo one two | cat; wc -w app.c; ls /nonexistent; true"], _RETURNS_FROM_HANDLERS),
-    "gcc": (["gcc", "-c", "-o", "/dev/null", "app.c"], _NO_CALLS),
+    "shell": (["sh", "-c", "wc -w app.c; ls /nonexistent; cat app.c; true"], _WAITS_FOR_CHILDREN),
+    "gcc": (["gcc", "-c", "-o", "/dev/null", "app.c"], _DRAWS),
     "python": ([sys.executable, "-I", "-c", "import json; print(json.dumps([1, 2]))"], _NO_CALLS),
     "git": (["git", "log", "--oneline"], _NO_CALLS),
 }
