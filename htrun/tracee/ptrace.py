@@ -12,6 +12,7 @@ import errno
 import os
 import sys
 from enum import IntEnum, IntFlag
+from functools import cache
 
 from htrun import hosts
 
@@ -77,7 +78,6 @@ raw_ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_v
 
 _raw_syscall = libc.syscall
 _raw_syscall.restype = ctypes.c_long
-_PTRACE = hosts.current().native.numbers["ptrace"]
 _word = ctypes.c_uint64()
 _word_at = ctypes.byref(_word)
 
@@ -103,10 +103,17 @@ def interrupt(tid: int) -> None:
         raise failure(Request.INTERRUPT, tid)
 
 
+@cache
+def _call_number() -> int:
+    # Not when this module is imported: it is also imported on hosts on which htrun traces nothing.
+    return hosts.current().native.numbers["ptrace"]
+
+
 def read_word(kind: Request, tid: int, address: int) -> int | None:
     """The result of a request that reads a word: PEEKDATA or PEEKUSER; None if it fails."""
     # The C library's wrapper returns -1 both for an error and for a word of -1, so this uses syscall(2).
-    if _raw_syscall(_PTRACE, ctypes.c_long(kind), ctypes.c_long(tid), ctypes.c_ulong(address), _word_at) == -1:
+    words = ctypes.c_long(kind), ctypes.c_long(tid), ctypes.c_ulong(address), _word_at
+    if _raw_syscall(_call_number(), *words) == -1:
         return None
     return _word.value
 

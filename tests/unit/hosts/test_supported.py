@@ -99,3 +99,13 @@ def test_the_code_that_reads_a_counter(machine: int, target: str, text: str, tmp
     clang = require_tool("clang", "clang")
     subprocess.run([clang, f"--target={target}-linux-gnu", "-c", "-o", assembled, source], check=True)
     assert COUNTERS[machine].code in assembled.read_bytes()
+
+
+def test_an_untraced_run_needs_no_host_that_can_trace() -> None:
+    """The modules of an untraced run are imported on machines on which `hosts.current` finds nothing."""
+    program = (
+        "from htrun import hosts; hosts.package = lambda: None\n"
+        "import htrun.launch.portable, htrun.runner.process_one, htrun.runner.supervisor, htrun.commands.hypertrace"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240)
+    assert (done.returncode, done.stderr) == (0, "")
