@@ -110,15 +110,14 @@ def print_coverage(runs: list[Run]) -> None:
 
 
 def test_the_intervals_of_corrected_medians_hold_the_true_ones(guest: Path, tmp_path: Path) -> None:
-    """On any processor, the intervals cover the truth. Each does in at least 95% of runs, so for one name, 3 of 5 runs
-    fail once in 860 times, and for any of the names at most once in 60."""
+    """On any processor, the intervals cover the truth, each in at least 95% of runs. So for one name, 4 of 5 runs fail
+    once in 33,000 times, and for any of the names at most once in 2,000."""
     runs = [run(guest, tmp_path / str(number), "--timestamp", "ordered") for number in range(RUNS)]
-    for name in NAMES:
-        assert median(each.outside(name) for each in runs) == 0, (name, [each.error(name) for each in runs])
     print_coverage(runs)
     for name in NAMES:
-        # Of many runs, as many as 95% of the intervals would cover the truth in, but for chance.
-        assert sum(each.outside(name) == 0 for each in runs) >= stats.binom.ppf(1e-4, len(runs), 0.95), name
+        # At least as many runs as 95% of the intervals would cover the truth in, but for chance.
+        covered = sum(each.outside(name) == 0 for each in runs)
+        assert covered >= stats.binom.ppf(1e-4, len(runs), 0.95), (name, [each.error(name) for each in runs])
     for each in runs:
         calibration = each.report["calibration"]
         assert calibration["low"] < calibration["event_ns"] < calibration["high"]
