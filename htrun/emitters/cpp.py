@@ -58,13 +58,12 @@ def _single(single: Single, model: Model) -> Iterator[str]:
 
 def _span(span: Span, model: Model) -> Iterator[str]:
     name = span.name
-    yield from _enums([*span.fields, *span.own], name, model)
+    yield from _enums(span.all_fields, name, model)
     yield f"/* {comment(span.begin.name)}: from the construction of an object to the end of its scope */"
     yield f"class [[nodiscard]] {name} {{"
     yield "public:"
     parameters = ", ".join(f"{_type(field, name)} {field.name}_begin" for field in span.fields)
-    kept = [field for field in span.end_fields if field in span.fields]
-    initial = ", ".join(f"{field.name}({field.name}_begin)" for field in kept)
+    initial = ", ".join(f"{field.name}({field.name}_begin)" for field in span.kept)
     yield f"    explicit {name}({parameters}) noexcept{f' : {initial}' if initial else ''}"
     yield "    {"
     words = ", ".join([f"UINT64_C({span.begin.id:#x})", *(f"{field.name}_begin" for field in span.fields)])
@@ -78,7 +77,7 @@ def _span(span: Span, model: Model) -> Iterator[str]:
         yield ""
         yield "    /* The arguments of the end. */"
     for field in span.end_fields:
-        yield f"    {_type(field, name)} {field.name}{'' if field in kept else '{}'};"
+        yield f"    {_type(field, name)} {field.name}{'' if field in span.kept else '{}'};"
     yield "};"
 
 

@@ -6,9 +6,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from htrun.emitters.model import Field, Model, Single, Span
+from htrun.emitters.model import Field, Model, Single, Span, camel, definition_lines
 from htrun.events.arguments import ArgumentType
-from htrun.events.definition_text import text_of
 
 if TYPE_CHECKING:
     from htrun.events.named import NamedEvents
@@ -40,15 +39,14 @@ def go_package(names: NamedEvents, prefix: str, source: str) -> str:
     """The text of the package for ``names``, which come from a file called ``source``. ``prefix``: the package's name,
     perhaps with a ``_`` at its end. Raises `HtrunError` for names that are not possible."""
     model = Model(names, "Go", _WORDS, {"NumArgs", "init"})
-    fields = [field for part in model.parts for field in [*part.fields, *(part.own if isinstance(part, Span) else ())]]
+    fields = [field for part in model.parts for field in part.all_fields]
     is_float = any(field.argument.type is ArgumentType.F64 for field in fields)
-    texts = text_of(names.events).splitlines(keepends=True)
     head = _HEAD.format(
         source=source.replace("\n", " "),
         package=prefix.rstrip("_").lower() or "trace",
         imports='(\n\t"math"\n\n\t"hypertrace"\n)' if is_float else '"hypertrace"',
         num_args=names.num_args,
-        definitions=" +\n\t\t".join(json.dumps(text, ensure_ascii=False) for text in texts),
+        definitions=" +\n\t\t".join(json.dumps(text, ensure_ascii=False) for text in definition_lines(names)),
     )
     lines = [head.rstrip("\n")]
     for part in model.parts:
@@ -57,7 +55,7 @@ def go_package(names: NamedEvents, prefix: str, source: str) -> str:
 
 
 def _single(single: Single, model: Model) -> Iterator[str]:
-    name = model.identifier(single.event.name, camel=True)
+    name = model.identifier(single.event.name, in_camel_case=True)
     yield from _enums(single.fields, name)
     yield f"// {name} emits {_title(single.event.name)}."
     yield f"func {name}({_parameters(single.fields, name)}) {{"
@@ -67,9 +65,8 @@ def _single(single: Single, model: Model) -> Iterator[str]:
 
 
 def _span(span: Span, model: Model) -> Iterator[str]:
-    name = model.identifier(span.begin.name, camel=True)
-    yield from _enums([*span.fields, *span.own], name)
-    kept = [field for field in span.end_fields if field in span.fields]
+    name = model.identifier(span.begin.name, in_camel_case=True)
+    yield from _enums(span.all_fields, name)
     yield f"// {name} is a span {_title(span.begin.name)}. Its fields are the arguments of its end."
     yield f"type {name} struct {{"
     for number, field in enumerate(span.end_fields):
@@ -82,7 +79,7 @@ def _span(span: Span, model: Model) -> Iterator[str]:
     yield f"func Start{name}({_parameters(span.fields, name)}) *{name} {{"
     words = [f"{span.begin.id:#x}", *(_word(field, field.name) for field in span.fields)]
     yield f"\thypertrace.Emit({', '.join(words)})"
-    initial = ", ".join(f"{_exported(field)}: {field.name}" for field in kept)
+    initial = ", ".join(f"{_exported(field)}: {field.name}" for field in span.kept)
     yield f"\treturn &{name}{{{initial}}}"
     yield "}"
     yield ""
@@ -117,8 +114,7 @@ def _type(field: Field, owner: str) -> str:
 
 
 def _exported(field: Field) -> str:
-    words = [word for word in field.argument.name.split("_") if word]
-    name = "".join(word[:1].upper() + word[1:] for word in words) or "Argument"
+    name = camel(field.argument.name) or "Argument"
     # A field may not have the name of the method.
     return f"{name}_" if name == "End" else name if name[0].isalpha() else f"N{name}"
 

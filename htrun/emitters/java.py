@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from htrun.emitters.model import Field, Model, Single, Span
+from htrun.emitters.model import Field, Model, Single, Span, camel, definition_lines, escaped
 from htrun.events.arguments import ArgumentType
-from htrun.events.definition_text import text_of
 
 if TYPE_CHECKING:
     from htrun.events.named import NamedEvents
@@ -50,18 +49,16 @@ def java_class(names: NamedEvents, prefix: str, source: str) -> str:
     """The text of the class ``Events`` for ``names``, which come from a file called ``source``. ``prefix``: its
     package, perhaps with a ``_`` at its end. Raises `HtrunError` for names that are not possible."""
     model = Model(names, "Java", _WORDS, {"NUM_ARGS", "Events", "define", "Define"})
-    texts = text_of(names.events).splitlines(keepends=True)
     head = _HEAD.format(
         source=source.encode("ascii", "replace").decode().replace("\\", "/"),
         package=prefix.rstrip("_").lower() or "trace",
         num_args=names.num_args,
-        definitions="\n                + ".join(map(_literal, texts)),
+        definitions="\n                + ".join(map(_literal, definition_lines(names))),
     )
     lines = [head.rstrip("\n")]
     for part in model.parts:
-        owner = model.identifier((part.begin if isinstance(part, Span) else part.event).name, camel=True)
-        fields = [*part.fields, *(part.own if isinstance(part, Span) else ())]
-        lines += [f"    {line}".rstrip() for line in _enums(fields, owner, model)]
+        owner = model.identifier(part.title, in_camel_case=True)
+        lines += [f"    {line}".rstrip() for line in _enums(part.all_fields, owner, model)]
         code = _span(part, owner) if isinstance(part, Span) else _single(part, owner)
         lines += ["", *(f"    {line}".rstrip() for line in code)]
     return "\n".join([*lines, "}", ""])
@@ -75,7 +72,6 @@ def _single(single: Single, owner: str) -> Iterator[str]:
 
 
 def _span(span: Span, name: str) -> Iterator[str]:
-    kept = [field for field in span.end_fields if field in span.fields]
     yield "/** A span, which close() ends. Its fields are the arguments of its end. */"
     yield f"public static final class {name} implements AutoCloseable {{"
     # The use of a nested class does not initialise the class around it, which has the definitions.
@@ -88,7 +84,7 @@ def _span(span: Span, name: str) -> Iterator[str]:
     yield ""
     yield "    /** Begins the span. */"
     yield f"    public {name}({_parameters(span.fields, name)}) {{"
-    for field in kept:
+    for field in span.kept:
         yield f"        this.{field.name} = {field.name};"
     yield f"        Hypertrace.emit({_words(span.begin.id, span.fields)});"
     yield "    }"
@@ -138,13 +134,11 @@ def _word(field: Field) -> str:
 
 def _type(field: Field, owner: str) -> str:
     if field.argument.type is ArgumentType.ENUM:
-        words = [word for word in field.argument.name.split("_") if word]
-        return owner + "".join(word[:1].upper() + word[1:] for word in words)
+        return owner + camel(field.argument.name)
     return _TYPES.get(field.argument.type, "long")
 
 
 def _literal(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    units = escaped.encode("utf-16-be")
+    units = escaped(text).encode("utf-16-be")
     codes = [int.from_bytes(units[at : at + 2], "big") for at in range(0, len(units), 2)]
     return '"' + "".join(chr(code) if code < 127 else f"\\u{code:04x}" for code in codes) + '"'

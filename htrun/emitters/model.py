@@ -7,6 +7,7 @@ from collections.abc import Iterator, Set
 from typing import TYPE_CHECKING, NamedTuple
 
 from htrun.errors import HtrunError
+from htrun.events.definition_text import text_of
 from htrun.events.named import Phase
 
 if TYPE_CHECKING:
@@ -28,6 +29,16 @@ class Single(NamedTuple):
     event: NamedEvent
     fields: tuple[Field, ...]
 
+    @property
+    def title(self) -> str:
+        """The event's name."""
+        return self.event.name
+
+    @property
+    def all_fields(self) -> tuple[Field, ...]:
+        """The arguments."""
+        return self.fields
+
 
 class Span(NamedTuple):
     """A span. ``name``: its identifier. ``fields``: the arguments of its begin. ``end_fields``: those of its end;
@@ -44,6 +55,36 @@ class Span(NamedTuple):
         """The arguments of the end that the begin does not have with the same type."""
         return tuple(field for field in self.end_fields if field not in self.fields)
 
+    @property
+    def kept(self) -> tuple[Field, ...]:
+        """The arguments of the end whose value at the begin is the default."""
+        return tuple(field for field in self.end_fields if field in self.fields)
+
+    @property
+    def title(self) -> str:
+        """The name of both events."""
+        return self.begin.name
+
+    @property
+    def all_fields(self) -> tuple[Field, ...]:
+        """The arguments of the begin, and those that only the end has."""
+        return (*self.fields, *self.own)
+
+
+def camel(name: str) -> str:
+    """``name`` with its words joined by capitals: ``ReadPage`` for ``read_page``."""
+    return "".join(word[:1].upper() + word[1:] for word in name.split("_") if word)
+
+
+def definition_lines(names: NamedEvents) -> list[str]:
+    """The definitions of ``names``, as lines of text that end with a newline character."""
+    return text_of(names.events).splitlines(keepends=True)
+
+
+def escaped(text: str) -> str:
+    """``text`` inside a string literal of Rust and Java."""
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
 
 class Model:
     """The events of ``names`` in one language."""
@@ -57,23 +98,13 @@ class Model:
         self._taken = dict.fromkeys(taken, "the generated code")
         self.parts: list[Single | Span] = list(self._parts())
 
-    @property
-    def singles(self) -> list[Single]:
-        """The events that are no part of a span."""
-        return [part for part in self.parts if isinstance(part, Single)]
-
-    @property
-    def spans(self) -> list[Span]:
-        """The spans."""
-        return [part for part in self.parts if isinstance(part, Span)]
-
-    def identifier(self, text: str, *, camel: bool = False) -> str:
-        """An identifier for ``text``. ``camel``: whether words are joined by capitals: ``ReadPage``."""
+    def identifier(self, text: str, *, in_camel_case: bool = False) -> str:
+        """An identifier for ``text``. ``in_camel_case``: see `camel`."""
         name = re.sub(r"[\W_]+", "_", text, flags=re.ASCII).strip("_") or "event"
-        if camel:
-            name = "".join(word[:1].upper() + word[1:] for word in name.split("_") if word)
+        if in_camel_case:
+            name = camel(name)
         if name[0].isdigit():
-            name = f"_{name}" if not camel else f"N{name}"
+            name = f"_{name}" if not in_camel_case else f"N{name}"
         return f"{name}_" if name in self._words else name
 
     def _parts(self) -> Iterator[Single | Span]:
@@ -92,7 +123,7 @@ class Model:
     def _claim(self, event: NamedEvent) -> str:
         name = self.identifier(event.name)
         # Two names that differ only in underscores and capitals may be one in some languages.
-        for key in {name, self.identifier(event.name, camel=True)}:
+        for key in {name, self.identifier(event.name, in_camel_case=True)}:
             if key in self._taken:
                 raise HtrunError(
                     f"{self._taken[key]} and the event {event.name!r} would both be {key} in {self._language}; "

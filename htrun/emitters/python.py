@@ -6,9 +6,8 @@ import keyword
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from htrun.emitters.model import Field, Model, Single, Span
+from htrun.emitters.model import Field, Model, Single, Span, definition_lines
 from htrun.events.arguments import ArgumentType
-from htrun.events.definition_text import text_of
 
 if TYPE_CHECKING:
     from htrun.events.named import NamedEvents
@@ -40,12 +39,11 @@ def python_module(names: NamedEvents, prefix: str, source: str) -> str:
     words = frozenset((*keyword.kwlist, *keyword.softkwlist))
     model = Model(names, "Python", words, {"NUM_ARGS", "Callable", "IntEnum", "int", "float", "bool"})
     exported = [*(part.name for part in model.parts), *(name for name, _ in _enums(model)), "NUM_ARGS"]
-    texts = text_of(names.events).splitlines(keepends=True)
     head = _HEAD.format(
         source=source.replace("\n", " "),
         exported=", ".join(f'"{name}"' for name in exported),
         num_args=names.num_args,
-        definitions="\n    ".join(map(ascii, texts)),
+        definitions="\n    ".join(map(ascii, definition_lines(names))),
     )
     lines = [head.rstrip("\n")]
     for name, field in _enums(model):
@@ -80,7 +78,7 @@ def _span(span: Span) -> Iterator[str]:
 
 def _enums(model: Model) -> Iterator[tuple[str, Field]]:
     for part in model.parts:
-        for field in [*part.fields, *(part.own if isinstance(part, Span) else ())]:
+        for field in part.all_fields:
             if field.argument.type is ArgumentType.ENUM:
                 yield f"{part.name}_{field.argument.name}", field
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from htrun.emitters.model import Field, Model, Single, Span
+from htrun.emitters.model import Field, Model, Single, Span, camel, definition_lines, escaped
 from htrun.events.arguments import ArgumentType
-from htrun.events.definition_text import text_of
 
 if TYPE_CHECKING:
     from htrun.events.named import NamedEvents
@@ -38,9 +37,10 @@ def rust_module(names: NamedEvents, prefix: str, source: str) -> str:
     has a name. Raises `HtrunError` for names that are not possible."""
     del prefix
     model = Model(names, "Rust", _WORDS, {"NUM_ARGS"})
-    texts = text_of(names.events).splitlines(keepends=True)
     head = _HEAD.format(
-        source=source.replace("\n", " "), num_args=names.num_args, definitions=",\n    ".join(map(_literal, texts))
+        source=source.replace("\n", " "),
+        num_args=names.num_args,
+        definitions=",\n    ".join(map(_literal, definition_lines(names))),
     )
     lines = [head.rstrip("\n")]
     for part in model.parts:
@@ -49,7 +49,7 @@ def rust_module(names: NamedEvents, prefix: str, source: str) -> str:
 
 
 def _single(single: Single, model: Model) -> Iterator[str]:
-    owner = model.identifier(single.event.name, camel=True)
+    owner = model.identifier(single.event.name, in_camel_case=True)
     yield from _enums(single.fields, owner, model)
     yield f"/// Emits the event {_title(single.event.name)}."
     yield "#[inline]"
@@ -59,9 +59,8 @@ def _single(single: Single, model: Model) -> Iterator[str]:
 
 
 def _span(span: Span, model: Model) -> Iterator[str]:
-    name = model.identifier(span.begin.name, camel=True)
-    yield from _enums([*span.fields, *span.own], name, model)
-    kept = [field for field in span.end_fields if field in span.fields]
+    name = model.identifier(span.begin.name, in_camel_case=True)
+    yield from _enums(span.all_fields, name, model)
     yield f"/// A span {_title(span.begin.name)}, which ends when this is dropped."
     yield '#[must_use = "the span ends when this is dropped"]'
     yield f"pub struct {name} {{"
@@ -74,7 +73,7 @@ def _span(span: Span, model: Model) -> Iterator[str]:
     yield "    #[inline]"
     yield f"    pub fn new({_parameters(span.fields, name)}) -> {name} {{"
     yield f"        hypertrace::emit({span.begin.id:#x}, [{_words(span.fields)}]);"
-    values = [field.name if field in kept else f"{field.name}: {_zero(field, name)}" for field in span.end_fields]
+    values = [field.name if field in span.kept else f"{field.name}: {_zero(field, name)}" for field in span.end_fields]
     yield f"        {name} {{ {', '.join(values)} }}"
     yield "    }"
     yield "}"
@@ -130,8 +129,7 @@ def _words(fields: Sequence[Field], before: str = "") -> str:
 
 def _type(field: Field, owner: str) -> str:
     if field.argument.type is ArgumentType.ENUM:
-        words = [word for word in field.argument.name.split("_") if word]
-        return owner + "".join(word[:1].upper() + word[1:] for word in words)
+        return owner + camel(field.argument.name)
     return _TYPES.get(field.argument.type, "u64")
 
 
@@ -140,5 +138,4 @@ def _title(name: str) -> str:
 
 
 def _literal(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+    return f'"{escaped(text)}"'
