@@ -21,6 +21,7 @@ _LONGEST = 72
 
 def complete(action: argparse.Action, value: Value) -> None:
     """Make shells complete the value of ``action`` as ``value``."""
+    # argparse has no place for it; argcomplete and shtab also use an attribute of the action.
     action.completed = value  # type: ignore[attr-defined]
 
 
@@ -31,13 +32,14 @@ def line_of_parser(parser: argparse.ArgumentParser) -> Line:
     for action in parser._actions:
         if action.option_strings and action.help != argparse.SUPPRESS:
             value = _value(action) if action.nargs != 0 else None
-            options.append(Option(tuple(action.option_strings), short(_help(action)), value))
+            options.append(Option(tuple(action.option_strings), short(help_of(action)), value))
         elif not action.option_strings and argument is None:
             argument = _value(action)
     return Line(tuple(options), argument)
 
 
-def _help(action: argparse.Action) -> str:
+def help_of(action: argparse.Action) -> str:
+    """The description of ``action``, as help prints it."""
     return (action.help or "").replace("%%", "%").replace("%(default)s", str(action.default))
 
 
@@ -57,22 +59,28 @@ def line_of_help(text: str, values: Mapping[str, Value]) -> Line:
     return Line(tuple(_options(text, values)))
 
 
-def _options(text: str, values: Mapping[str, Value]) -> Iterator[Option]:
+def described_options(text: str) -> Iterator[tuple[str, str]]:
+    """Each option that the help ``text`` describes: its synopsis, such as ``-D, --log FILE``, and its description."""
     lines = text.splitlines()
     for number, line in enumerate(lines):
         found = _OPTION.match(line)
         if found is None:
             continue
-        synopsis, description = found[1], found[2] or ""
+        description = found[2] or ""
         for following in lines[number + 1 :]:
             more = _DESCRIPTION.match(following)
             if more is None:
                 break
             description += f" {more[1]}"
-        also = re.match(r"\(also (.*?)\) ?", description.strip())
+        yield found[1], description.strip()
+
+
+def _options(text: str, values: Mapping[str, Value]) -> Iterator[Option]:
+    for synopsis, description in described_options(text):
+        also = re.match(r"\(also (.*?)\) ?", description)
         if also is not None:
             synopsis += f" {also[1]}"
-            description = description.strip()[also.end() :]
+            description = description[also.end() :]
         names = tuple(dict.fromkeys(_NAME.findall(synopsis)))
         value = _value_in(synopsis, names, values)
         if value is not None or len(names) == 1 or any(name.startswith("--") and len(names) == 2 for name in names):

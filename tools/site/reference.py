@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from importlib import resources
 from typing import Any
 
+from htrun.commands.completed_line import described_options, help_of
 from htrun.commands.hypertrace import parsers
 from htrun.commands.options import HELP
 
-_OPTION = re.compile(r"^  (\S.*?)(?:   +(\S.*))?$")
 _SECTION = re.compile(r"^(\S.*):$")
 
 
@@ -35,24 +35,9 @@ def _htrun() -> str:
         if section is None:
             text.append(f"```text\n{part}\n```\n" if part.startswith(" ") else f"{part}\n")
         else:
-            rows = [*_options(options)]
+            rows = [*described_options(options)]
             text.append(f"## {section[1]}\n\n{_table(rows) if rows else _literal(options)}")
     return "\n".join(text)
-
-
-def _options(text: str) -> Iterator[tuple[str, str]]:
-    """Each option of a section of htrun's help, with what the section says about it."""
-    option, about = "", list[str]()
-    for line in text.splitlines():
-        found = _OPTION.match(line)
-        if found is not None and found[1].startswith("-"):
-            if option:
-                yield option, " ".join(about)
-            option, about = found[1], [found[2]] if found[2] else []
-        elif option:
-            about.append(line.strip())
-    if option:
-        yield option, " ".join(about)
 
 
 def _literal(text: str) -> str:
@@ -69,7 +54,7 @@ def _hypertrace() -> str:
         text.append(f"## {name}\n\n{verb.description}\n")
         text.append(_literal(_usage(verb)))
         for group in verb._action_groups:
-            rows = [(_words(action), _about(action)) for action in group._group_actions if action.help is not None]
+            rows = [(_words(action), help_of(action)) for action in group._group_actions if action.help is not None]
             if rows:
                 text.append(f"**{(group.title or '').capitalize()}**\n\n{_table(rows)}")
         if verb.epilog:
@@ -88,11 +73,6 @@ def _words(action: argparse.Action) -> str:
     if action.choices is not None and action.metavar is None:
         value = "|".join(map(str, action.choices))
     return ", ".join(f"{option} {value}".strip() for option in action.option_strings) or value
-
-
-def _about(action: argparse.Action) -> str:
-    values: Mapping[str, Any] = vars(action)
-    return (action.help or "") % values
 
 
 def _epilog(epilog: str) -> str:
