@@ -28,9 +28,8 @@ _RECENT_ANCHORS = 2048
 """The number of recent anchors that are all kept. If the drain runs each millisecond, they cover at least two seconds.
 """
 _TRIES = 8
-"""The number of samples for one anchor. The sample with the shortest window is used, since no interrupt or cache miss
-has delayed it.
-"""
+"""The number of samples from which `tightest` chooses the one with the shortest window, since no interrupt or cache
+miss has delayed it."""
 
 
 class Sample(NamedTuple):
@@ -110,10 +109,10 @@ class Clock:
 
     def __init__(self, source: ClockSource) -> None:
         self.source = source
-        real = _tightest(source, time.CLOCK_REALTIME)
-        first = _tightest(source, time.CLOCK_MONOTONIC)
+        real = tightest(source, time.CLOCK_REALTIME)
+        first = tightest(source, time.CLOCK_MONOTONIC)
         # A rate that is accurate to 1e-4 suffices for the few microseconds between the two samples.
-        second = _tightest(source, time.CLOCK_MONOTONIC)
+        second = tightest(source, time.CLOCK_MONOTONIC)
         ticks = second.middle - first.middle
         nanoseconds = second.nanoseconds - first.nanoseconds
         between = (first.middle - real.middle) * nanoseconds // ticks if ticks else 0
@@ -131,7 +130,7 @@ class Clock:
     def refit(self) -> None:
         """Take a new anchor."""
         last_ticks, last_nanoseconds = self._anchors[-1]
-        sample = _tightest(self.source, time.CLOCK_MONOTONIC)
+        sample = tightest(self.source, time.CLOCK_MONOTONIC)
         if sample.middle <= last_ticks:
             return
         # Two anchors that are closer than their errors could go backwards.
@@ -166,7 +165,8 @@ class Clock:
         return _line(self._anchors, self.realtime_offset, self.error_ns)
 
 
-def _tightest(source: ClockSource, clock_id: int) -> Sample:
+def tightest(source: ClockSource, clock_id: int) -> Sample:
+    """The best of several samples of the system clock ``clock_id``: the one that took the shortest time."""
     return min((source.sample(clock_id) for _ in range(_TRIES)), key=lambda sample: sample.window)
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import ctypes
 import time
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, NamedTuple
 
 from htrun.channel.ring_layout import CLOCK_CNTVCT, CLOCK_MFTB, CLOCK_RAW_NS, CLOCK_RDTIME
-from htrun.events.clock import Clock, Sample
+from htrun.events.clock import Clock, Sample, tightest
 from htrun.hosts.any_host import CounterReading
 from htrun.machine_code import executable
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from htrun.events.clock import ClockSource
 
 _SECOND = 1_000_000_000
-_TRIES = 8
 _INTERVAL = 0.002
 """The seconds in which the rate of a counter is measured."""
 
@@ -60,20 +60,19 @@ class UntracedMachine:
         if self._known is None:
             return None
         source = CounterSource(self._known)
-        first = _tightest(source)
+        first = tightest(source, time.CLOCK_MONOTONIC_RAW)
         time.sleep(_INTERVAL)
-        last = _tightest(source)
+        last = tightest(source, time.CLOCK_MONOTONIC_RAW)
         ticks, nanoseconds = last.middle - first.middle, last.nanoseconds - first.nanoseconds
         return CounterReading(last.middle, last.nanoseconds, ticks * _SECOND // nanoseconds)
 
 
-class CounterSource:
-    """A counter that machine code reads."""
+class _Sampled(ABC):
+    """A clock source that is sampled in Python."""
 
-    def __init__(self, counter: Counter) -> None:
-        """Raises `HtrunError` if the kernel forbids executable memory, as a hardened kernel does."""
-        self.name = counter.name
-        self.read: Callable[[], int] = ctypes.CFUNCTYPE(ctypes.c_uint64)(executable(counter.code))
+    @abstractmethod
+    def read(self) -> int:
+        """The current ticks."""
 
     def sample(self, clock_id: int) -> Sample:
         """One sample. Its window is the duration of three Python calls, about a microsecond."""
@@ -82,7 +81,20 @@ class CounterSource:
         return Sample(before, nanoseconds, self.read())
 
 
-class RawSource:
+class CounterSource(_Sampled):
+    """A counter that machine code reads."""
+
+    def __init__(self, counter: Counter) -> None:
+        """Raises `HtrunError` if the kernel forbids executable memory, as a hardened kernel does."""
+        self.name = counter.name
+        self._read: Callable[[], int] = ctypes.CFUNCTYPE(ctypes.c_uint64)(executable(counter.code))
+
+    def read(self) -> int:
+        """The current ticks."""
+        return self._read()
+
+
+class RawSource(_Sampled):
     """CLOCK_MONOTONIC_RAW in nanoseconds."""
 
     name = "monotonic_raw"
@@ -90,16 +102,6 @@ class RawSource:
     def read(self) -> int:
         """The current ticks."""
         return time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
-
-    def sample(self, clock_id: int) -> Sample:
-        """One sample. Its window is the duration of three Python calls."""
-        before = self.read()
-        nanoseconds = time.clock_gettime_ns(clock_id)
-        return Sample(before, nanoseconds, self.read())
-
-
-def _tightest(source: ClockSource) -> Sample:
-    return min((source.sample(time.CLOCK_MONOTONIC_RAW) for _ in range(_TRIES)), key=lambda sample: sample.window)
 
 
 COUNTERS = {

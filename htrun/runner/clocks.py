@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from htrun import hosts
 from htrun.channel import ring_layout
+from htrun.events.clock import tightest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from htrun.events.clock import Clock, ClockSource
     from htrun.rings.client_clock import Conversion
-
-_SAMPLES = 4
-"""The number of samples in which two clocks are read together. The sample that took the shortest time is used."""
 
 
 class Clocks(NamedTuple):
@@ -41,7 +39,7 @@ def clocks_of_clients(source: ClockSource) -> dict[int, Conversion | None]:
     from htrun.rings.client_rings import MACHINE_CLOCK
 
     def raw_and_ticks() -> tuple[int, int]:
-        sample = min((source.sample(time.CLOCK_MONOTONIC_RAW) for _ in range(_SAMPLES)), key=lambda one: one.window)
+        sample = tightest(source, time.CLOCK_MONOTONIC_RAW)
         return sample.nanoseconds, sample.middle
 
     host = hosts.machine()
@@ -55,7 +53,7 @@ def clocks_of_clients(source: ClockSource) -> dict[int, Conversion | None]:
     counter = host.counter_source()
 
     def counter_and_ticks() -> tuple[int, int]:
-        sample = min((counter.sample(time.CLOCK_MONOTONIC) for _ in range(_SAMPLES)), key=lambda one: one.window)
+        sample = tightest(counter, time.CLOCK_MONOTONIC)
         return sample.middle, sample.nanoseconds
 
     clocks[host.client_clock] = ClientClock(counter_and_ticks)
