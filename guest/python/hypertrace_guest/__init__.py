@@ -20,14 +20,10 @@ import inspect
 import os
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from hypertrace_guest import _definitions
-
-try:
-    from hypertrace_guest import _native as _core
-except ImportError:
-    from hypertrace_guest import _fallback as _core  # type: ignore[no-redef]
+from hypertrace_guest._emitter import emitter as _core
 
 __all__ = ["counter", "event", "is_open", "native", "open_channel", "span", "traced"]
 
@@ -94,7 +90,7 @@ def _traced(function: _Function, name: str) -> _Function:
             with span(name):
                 return function(*args, **keywords)
 
-    return wrapper  # type: ignore[return-value]
+    return cast("_Function", wrapper)
 
 
 def _define(table: dict[str, Any], name: str, fields: tuple[str, ...], values: tuple[object, ...]) -> Any:

@@ -11,10 +11,7 @@ import os
 import struct
 from contextlib import suppress
 
-try:
-    from hypertrace_guest import _native as _core
-except ImportError:
-    from hypertrace_guest import _fallback as _core  # type: ignore[no-redef]
+from hypertrace_guest._emitter import emitter as _core
 
 _SIZE = 1 << 16
 _NAME = b"hypertrace\0"

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from hypertrace_guest import _core, _definitions, is_open
+from hypertrace_guest import _definitions, is_open
+from hypertrace_guest._emitter import emitter as _core
 
 __all__ = ["Span", "event", "publish", "span"]
 
