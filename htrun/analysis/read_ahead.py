@@ -7,14 +7,14 @@ from threading import Semaphore, Thread
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable
 
 _T = TypeVar("_T")
 _AHEAD = 2
 """The number of batches that are read ahead."""
 
 
-def read_ahead(batches: Iterable[_T]) -> Iterator[_T]:
+def read_ahead(batches: Iterable[_T]) -> Generator[_T, None, None]:
     """The ``batches``, which are read before they are asked for. An error of reading is raised where its batch would
     have come. If the result is closed early, no more than one further batch is read."""
     found: SimpleQueue[tuple[_T] | BaseException | None] = SimpleQueue()

@@ -10,12 +10,12 @@ import functools
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from htrun.analysis.timing.distribution import Distribution, is_gap
+from htrun.analysis.timing.probability import normal_quantile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,7 +97,7 @@ def _order_share(count: int) -> float:
     ``-2 / count`` (Cornish, Fisher 1938), and it is discrete (Esseen 1945). The error is less than 0.005, and less than
     0.001 from 10 values on.
     """
-    z = NormalDist().inv_cdf(1 - _TAIL)
+    z = normal_quantile(1 - _TAIL)
     rank = (count + 1 - math.sqrt(count) * (z - (z**3 - z) / (12 * count))) / 2
     return max(rank - 0.5, 0.0) / count
 

@@ -40,7 +40,6 @@ def test_few_batches_are_read_ahead_and_none_after_the_end() -> None:
     read: list[int] = []
     batches = read_ahead(counted(100, read))
     assert next(batches) == 0
-    assert isinstance(batches, Iterator)
-    batches.close()  # type: ignore[attr-defined]
+    batches.close()
     assert len(read) <= 4
     assert not [thread for thread in threading.enumerate() if thread.name == "reader"]
