@@ -16,8 +16,6 @@ _PACKAGES = (
     "libpython3.13-minimal",
     "libpython3.13-stdlib",
     "python3-numpy",
-    "python3-scipy",
-    "python3-decorator",
     "libblas3",
     "liblapack3",
     "libgfortran5",
