@@ -1,8 +1,8 @@
 """The note that contains the definitions of a program's named events.
 
 The code that ``hypertrace header`` generates has this note (elf(5), ``Nhdr``) in the section ``.note.hypertrace``. If
-the language has no sections, the note is in a mapping of a file whose name begins with ``hypertrace-events``. The
-note's name is `NAME`, its type is the version of the format, and its contents are the definitions as a TOML text.
+the language has no sections, the note is in a mapping of a file whose name begins with `MAPPING`. The note's name is
+`NAME`, its type is the version of the format, and its contents are the definitions as a TOML text.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import struct
 from collections.abc import Iterator
 
 NAME = b"hypertrace\0"
+MAPPING = b"hypertrace-events"
+"""The beginning of the name of the file whose mapping contains notes."""
 VERSION = 1
 """The type of the note, which is the version of its format."""
 _HEADER = "III"

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from htrun.runner.options import RunOptions
     from htrun.runner.outputs import Outputs
 
-_MAPPING = b"hypertrace-events"
-"""`htrun.events.definition_notes.MAPPING`, without an import at the start."""
 _MOST_EXITS = 64
 """The number of processes whose mappings are read when they exit. A program may have any number of short processes."""
 _MOST_REPEATS = 32
@@ -102,6 +100,8 @@ class OwnNames:
 
     def _look(self, tid: int) -> None:
         """Queue the files that thread ``tid`` has mapped."""
+        from htrun.events.definition_notes import MAPPING
+
         with suppress(OSError):
             with open(f"/proc/{tid}/maps", "rb") as file:
                 lines = file.read().splitlines()
@@ -111,7 +111,7 @@ class OwnNames:
                 if len(fields) < 6 or fields[4] == b"0" or int(fields[2], 16):
                     continue
                 span, _, _, device, inode, path = fields
-                is_mapping = path.rpartition(b"/")[2].startswith((_MAPPING, b"memfd:" + _MAPPING))
+                is_mapping = path.rpartition(b"/")[2].startswith((MAPPING, b"memfd:" + MAPPING))
                 # Programs may add notes to a mapping.
                 if not is_mapping and (device, inode) in self._seen:
                     continue
@@ -163,10 +163,10 @@ class OwnNames:
             notes, big_endian = _notes_of(file)
         else:
             notes, big_endian = (file.contents,), False
-        if not any(b"hypertrace\0" in each for each in notes):
-            return
-        from htrun.events.definition_notes import NewerNoteError, texts_of
+        from htrun.events.definition_notes import NAME, NewerNoteError, texts_of
 
+        if not any(NAME in each for each in notes):
+            return
         for each in notes:
             try:
                 yield from texts_of(each, big_endian=big_endian)
