@@ -165,6 +165,27 @@ def require_pyarrow() -> pyarrow:
     return pyarrow
 
 
+def data_frame(table: pyarrow.Table) -> Any:
+    """``table`` as a data frame of pandas. Raises `HtrunError` if pandas is not installed.
+
+    Whole numbers and truth values have the types of pandas in which a value may be missing (``UInt64``, ``boolean``),
+    even if no value is missing. Otherwise a column with missing values would become one of floats, and numbers above
+    2**53 would be rounded.
+    """
+    try:
+        import pandas
+    except ImportError:
+        raise HtrunError("this needs the package pandas; install it with: pip install pandas") from None
+    arrow = require_pyarrow()
+    types = {
+        arrow.uint32(): pandas.UInt32Dtype(),
+        arrow.uint64(): pandas.UInt64Dtype(),
+        arrow.int64(): pandas.Int64Dtype(),
+        arrow.bool_(): pandas.BooleanDtype(),
+    }
+    return table.to_pandas(types_mapper=types.get)
+
+
 def dictionary(codes: NDArray[np.integer[Any]], texts: Sequence[str | None]) -> pyarrow.DictionaryArray:
     """A column with ``texts[code]`` for each ``code`` of ``codes``; null if the text is None."""
     arrow = require_pyarrow()

@@ -11,14 +11,12 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from htrun.analysis.timing.first_events import FirstEvents
 from htrun.analysis.timing.spans import Pairer
-from htrun.errors import HtrunError
 from htrun.events.records import chosen, joined, taken
 
 if TYPE_CHECKING:
@@ -103,10 +101,11 @@ class TraceSpans:
         return require_pyarrow().Table.from_batches([batch_of(columns, list(columns), self._spans)])
 
     def to_pandas(self) -> Any:
-        """The table of `to_arrow` as a data frame. Raises `HtrunError` if pandas or pyarrow is not installed."""
-        if find_spec("pandas") is None:
-            raise HtrunError("this needs the package pandas; install it with: pip install pandas")
-        return self.to_arrow().to_pandas()
+        """The table of `to_arrow` as a data frame (`htrun.analysis.arrow.data_frame`). Raises `HtrunError` if pandas or
+        pyarrow is not installed."""
+        from htrun.analysis.arrow import data_frame
+
+        return data_frame(self.to_arrow())
 
 
 _SOURCES = {

@@ -7,7 +7,7 @@
         print(event.time, event.stream.comm, event.name, event.values)
     for batch in trace.events():              # numpy record arrays, in constant memory
         ...
-    trace.to_numpy(), trace.to_arrow()        # all events
+    trace.to_numpy(), trace.to_arrow(), trace.to_pandas()   # all events
     trace.spans()                             # all spans
 """
 
@@ -233,6 +233,13 @@ class Trace:
         from htrun.analysis.arrow import to_table
 
         return to_table(self)
+
+    def to_pandas(self) -> Any:
+        """The table of `to_arrow` as a data frame (`htrun.analysis.arrow.data_frame`). Raises `HtrunError` if pandas or
+        pyarrow is not installed."""
+        from htrun.analysis.arrow import data_frame
+
+        return data_frame(self.to_arrow())
 
     def spans(self) -> TraceSpans:
         """All spans, which are kept in memory."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas
 import pytest
 
 import htrun
@@ -19,7 +20,7 @@ from htrun.events.records import RING_SITE
 from htrun.events.stream import Stream
 from htrun.events.window import BATCH, EVERYTHING, Window
 from htrun.reports.query import answer_to, as_csv, as_json, as_markdown, as_text, tables_of
-from tests.support.spans import BEGIN, PER_REQUEST, trace_of_requests
+from tests.support.spans import BEGIN, NAMES, PER_REQUEST, trace_of_requests
 from tests.support.toolchain import ROOT
 from tests.unit.analysis.made import FACTS, Made
 
@@ -223,8 +224,29 @@ def test_a_trace_without_spans(tmp_path: Path) -> None:
 
 def test_a_data_frame_needs_pandas(trace: Trace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(HtrunError, match="needs the package pandas; install it with: pip install pandas"):
-        trace.spans().to_pandas()
+    for source in (trace, trace.spans()):
+        with pytest.raises(HtrunError, match="needs the package pandas; install it with: pip install pandas"):
+            source.to_pandas()
+
+
+def test_data_frames_round_no_number(tmp_path: Path) -> None:
+    """Also in columns in which values are missing, and also numbers that floats cannot hold."""
+    key = 2**63 + 1
+    thread, events = Stream(1, 1), [[7, key, 0], [3, 0, 0], [4, 0, 0], [8, key, 0], [2, 2**63 - 1, 0]]
+    times = [BEGIN + 10 * number for number in range(len(events))]
+    made = Made(tmp_path / "trace", 3, {**FACTS, "named_events": NAMES})
+    trace = htrun.open(made.packet(thread, times, events).close())
+    spans = trace.spans().to_pandas()
+    assert spans["key"].dtype == "UInt64"
+    found = dict(zip(spans["name"], spans["key"], strict=True))
+    assert (found["job"], found["parse"] is pandas.NA) == (key, True)
+    assert spans["parent"].isna().all()
+    assert spans["begin_ns"].tolist() == times[:2]
+    table = trace.to_pandas()
+    assert table["arg2"].tolist() == [row[1] for row in events]
+    assert table["job.key"].dropna().tolist() == [key, key]
+    assert table["request.result"].dropna().tolist() == [2**63 - 1]
+    assert table["num"].isna().all()
 
 
 def test_the_command_lines_filter_holds_for_all_tables_of_events(trace: Trace) -> None:
