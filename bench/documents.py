@@ -69,7 +69,7 @@ def update_traced(page: Path, report: Report) -> None:
 def _replace(document: Path, text: str, begin: str = BEGIN, end: str = END) -> None:
     whole = document.read_text()
     if whole.count(begin) != 1 or whole.count(end) != 1 or whole.index(begin) > whole.index(end):
-        raise HtrunError(f"{document}: the markers {begin} and {end} must stand there once each, in this order")
+        raise HtrunError(f"{document}: the markers {begin} and {end} must each appear exactly once, in this order")
     before, rest = whole.split(begin)
     _, after = rest.split(end)
     document.write_text(f"{before}{begin}\n{text}{end}{after}")
@@ -84,7 +84,7 @@ def _measured(report: Report) -> str:
 
 
 def _goals(verdicts: tuple[Verdict, ...]) -> str:
-    lines = ["**Goals**", "", "| goal | reached | of all bursts | |", "|---|---:|---:|---|"]
+    lines = ["**Goals**", "", "| goal | result | result, all bursts | verdict |", "|---|---:|---:|---|"]
     for verdict in verdicts:
         words = (verdict.text, figure(verdict.reached), figure(verdict.of_all), "met" if verdict.met else "missed")
         lines.append(f"| {' | '.join(words)} |")

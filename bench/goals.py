@@ -16,10 +16,10 @@ class Measure(Enum):
 
     AT_MOST = "at most {limit:g} times {over}"
     AT_LEAST = "at least {limit:g} times {over}"
-    BEYOND = "at most {limit:g} ms beyond {over}"
-    REACHES = "at least {limit:g}"
-    """No comparison: the figure of the bench itself, in the unit of its group."""
-    AGREES = "at most {limit:g}% from {over}"
+    BEYOND = "at most {limit:g} ms more than {over}"
+    REACHES = "at least {limit:g} million events/s"
+    """No comparison with another bench. All benches with such a goal have the unit million events/s."""
+    AGREES = "within {limit:g}% of {over}"
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,18 @@ COST = Group(
 )
 STARTUP = Group("startup", "What starting a program costs", "ms", "true", rounds=21, quick_rounds=7)
 BOOT = Group("boot", "Booting a machine and powering it off", "ms", "boot-x86_64", rounds=9, quick_rounds=2)
-GETPPID = Group("getppid", "A program of cheap system calls", "ns", "getppid", rounds=9, quick_rounds=3)
-MMAP = Group("mmap", "A program of mmap and munmap", "ns", "mmap", rounds=9, quick_rounds=3)
-RECORDED = Group("recorded", "A system call that is recorded", "ns", "recorded-strace", rounds=9, quick_rounds=3)
+GETPPID = Group("getppid", "A program that makes cheap system calls", "ns", "getppid", rounds=9, quick_rounds=3)
+MMAP = Group("mmap", "A program that calls mmap and munmap", "ns", "mmap", rounds=9, quick_rounds=3)
+RECORDED = Group("recorded", "The cost of recording a system call", "ns", "recorded-strace", rounds=9, quick_rounds=3)
 PROCESSES = Group(
-    "processes", "A script all of whose calls are recorded", "ms", "processes-strace", rounds=7, quick_rounds=2
+    "processes", "Recording all system calls of a shell script", "ms", "processes-strace", rounds=7, quick_rounds=2
 )
 TRACED = {
     name: Group(f"traced-{name}", title, "us", f"{name}-strace", rounds=5, quick_rounds=2)
     for name, title in (
         ("signal", "A signal with a handler"),
-        ("masks", "sigprocmask, twice"),
-        ("thread", "A thread created and joined"),
+        ("masks", "Two calls of sigprocmask"),
+        ("thread", "Creating and joining a thread"),
         ("fork", "fork, exit and wait"),
         ("exec", "vfork, exec, exit and wait"),
         ("fault", "A SIGSEGV that the program handles"),
@@ -29,15 +29,15 @@ TRACED = {
 }
 """The groups for the kinds of work of a program that a tracer slows down, by name."""
 
-LANGUAGES = Group("languages", "A span in each language", "ns", "span-c", rounds=5, quick_rounds=1)
+LANGUAGES = Group("languages", "The cost of a span in each language", "ns", "span-c", rounds=5, quick_rounds=1)
 SUSTAINED = Group(
     "sustained",
-    "Two threads to a trace in memory",
+    "Sustained rate of two threads, with the trace in memory",
     "million events/s",
     "sustained-lttng",
     rounds=1,
     quick_rounds=1,
-    facts=("counted", "lost", "ns in the program"),
+    facts=("in the trace", "lost", "ns per event"),
 )
 FORMATS = Group(
     "formats",
@@ -49,7 +49,7 @@ FORMATS = Group(
 )
 ANSWERS = Group(
     "answers",
-    "Questions asked of a trace of 10,000,000 events",
+    "Queries on a trace of 10,000,000 events",
     "million events/s",
     "stat",
     rounds=3,
@@ -59,18 +59,30 @@ ANSWERS = Group(
 HASHES = tuple(
     Group(
         f"hash-{size}",
-        f"A function of some {text}, timed",
+        f"Timing a function that takes about {text}",
         "ns",
         f"hash-{size}",
         rounds=9,
         quick_rounds=3,
-        facts=("raw median", "an event"),
+        facts=("raw median", "cost of an event"),
     )
     for size, text in ((1_000, "1 us"), (10_000, "10 us"), (100_000, "100 us"))
 )
 PROGRAM = Group(
-    "program", "A program of some 50 ms, timed", "ms", "program", rounds=7, quick_rounds=1, facts=("std. dev.",)
+    "program",
+    "Timing a program that takes about 50 ms",
+    "ms",
+    "program",
+    rounds=7,
+    quick_rounds=1,
+    facts=("standard deviation",),
 )
 SHORT_PROGRAM = Group(
-    "short-program", "true, timed", "ms", "short-program", rounds=7, quick_rounds=1, facts=("std. dev.",)
+    "short-program",
+    "Timing the program true",
+    "ms",
+    "short-program",
+    rounds=7,
+    quick_rounds=1,
+    facts=("standard deviation",),
 )

@@ -24,7 +24,7 @@ def facts() -> dict[str, str]:
     of all programs involved."""
     usable = len(os.sched_getaffinity(0))
     found = {
-        "processor": f"{_cpuinfo('model name')}, {usable} of {psutil.cpu_count()} usable",
+        "processor": f"{_cpuinfo('model name')}, {usable} of {psutil.cpu_count()} processors usable",
         "virtual machine": "yes" if "hypervisor" in _cpuinfo("flags").split() else "no",
         "governor": _GOVERNOR.read_text().strip() if _GOVERNOR.exists() else "none",
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",

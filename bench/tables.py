@@ -50,10 +50,10 @@ def first_columns(grid: Grid, count: int) -> Grid:
 def _grid(report: Report, group: Group, results: list[Result]) -> Grid:
     base = report.baseline(group)
     singles = any(each.p50 is not None for each in results)
-    columns = ["", group.unit, "quartiles", *([f"times {group.baseline}"] if base else [])]
+    columns = ["", group.unit, "quartiles", *([f"ratio to {group.baseline}"] if base else [])]
     if group.probed:
-        columns += [f"undisturbed {group.unit}", *([f"times {group.baseline}"] if base else []), "of bursts"]
-    columns += ["single p50", "p99"] if singles else []
+        columns += [f"{group.unit}, undisturbed", *(["ratio, undisturbed"] if base else []), "undisturbed bursts"]
+    columns += ["single event, p50", "single event, p99"] if singles else []
     columns += group.facts
     rows = []
     for each in results:
@@ -86,7 +86,7 @@ def control_grid(report: Report, groups: Sequence[Group]) -> Grid:
         base, of_title = report.baseline(group), {each.title: each for each in results}
         rows.append((group.title, *(_with_ratio(of_title.get(title), base) for title in titles)))
     unit = ", ".join(dict.fromkeys(group.unit for group in groups))
-    return Grid(f"In {unit}, and times the first column", ("", *titles), tuple(rows))
+    return Grid(f"Times in {unit}, and the ratio to the first column", ("", *titles), tuple(rows))
 
 
 def _with_ratio(result: Result | None, base: Result | None) -> str:

@@ -18,15 +18,15 @@ from bench.workshop import MEMORY, Workshop
 
 _EVENTS, _QUICK_EVENTS = 4_000_000, 1_000_000
 RATES = {
-    "numpy": "htrun.open(), read to numpy",
-    "ctf": "native trace, written",
-    "simple": "read and written as QEMU's simple",
-    "parquet": "read and written as Parquet",
-    "perfetto": "read and written as Perfetto",
-    "chrome": "read and written as Chrome's JSON",
-    "jsonl": "read and written as JSON lines",
-    "csv": "read and written as CSV",
-    "log": "read and written as QEMU's log",
+    "numpy": "htrun.open(), read into numpy arrays",
+    "ctf": "written as a native trace (without reading)",
+    "simple": "read, and written as QEMU's simple",
+    "parquet": "read, and written as Parquet",
+    "perfetto": "read, and written as Perfetto",
+    "chrome": "read, and written as Chrome's JSON",
+    "jsonl": "read, and written as JSON lines",
+    "csv": "read, and written as CSV",
+    "log": "read, and written as QEMU's log",
 }
 """The measurements of `bench.format_rates`, and their titles."""
 

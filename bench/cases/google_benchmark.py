@@ -127,7 +127,7 @@ class BySpans(Bench):
         [span] = report["spans"]
         if span["count"] != self._length.calls * self._length.times or report["lost"]:
             raise FailedError(f"{span['count']} spans, {report['lost']} events lost")
-        facts = {"raw median": span["raw"]["median"], "an event": report["calibration"]["event_ns"]}
+        facts = {"raw median": span["raw"]["median"], "cost of an event": report["calibration"]["event_ns"]}
         return Sample(span["corrected"]["median"], facts=facts)
 
 

@@ -38,7 +38,7 @@ class HtrunEvent(Bench):
         self.name = "-".join([*words, *(["two-threads"] if threads == 2 else [])])
         details = ["native" if emulator is None else f"under {emulator}"]
         details += [] if patch else ["--no-patch"]
-        details += ["by rings"] if rings else []
+        details += ["rings"] if rings else []
         details += ["two threads"] if threads == 2 else []
         self.title = "htrun, " + ", ".join(details)
         way = "rings" if rings else "patched" if patch else "trap"

@@ -84,7 +84,7 @@ def _sample(told: Path, way: Sequence[str | int], scale: float) -> Sample:
         found = json.loads(told.read_text())
         for step in way:
             found = found[step]
-        return Sample(found["median"] * scale, facts={"std. dev.": found["stddev"] * scale})
+        return Sample(found["median"] * scale, facts={"standard deviation": found["stddev"] * scale})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FailedError(f"no figures in {told.name}: {error!r}") from error
 

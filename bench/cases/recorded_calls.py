@@ -55,7 +55,7 @@ class RecordedCalls(Bench):
 
     def __init__(self, by: By, *, wanted: bool) -> None:
         self.name = f"{'recorded' if wanted else 'unwanted'}-{by.name.lower()}"
-        self.title = f"{by.value}, a call that is {'recorded' if wanted else 'not wanted'}"
+        self.title = f"{by.value}, {'a recorded call' if wanted else 'a call that is not recorded'}"
         self.tags = frozenset({"calls"})
         self._by = by
         self._wanted = wanted
@@ -81,7 +81,7 @@ class RecordedProcesses(Bench):
 
     def __init__(self, by: By | None) -> None:
         self.name = f"processes-{by.name.lower()}" if by is not None else "processes"
-        self.title = f"{by.value}, every call" if by is not None else f"a shell that starts {_PROCESSES} programs"
+        self.title = f"{by.value}, all calls recorded" if by is not None else "without a tracer"
         self.tags = frozenset({"calls"})
         self._by = by
 

@@ -42,7 +42,7 @@ def _sample(emitted: int, lost: int, seconds: float, guest_ns: float, counted: i
     """
     if counted != emitted - lost:
         raise FailedError(f"{emitted} events emitted, {lost} reported as lost, but babeltrace2 counts {counted}")
-    facts = {"emitted": emitted, "lost": lost, "counted": counted, "seconds": seconds, "ns in the program": guest_ns}
+    facts = {"emitted": emitted, "lost": lost, "in the trace": counted, "seconds": seconds, "ns per event": guest_ns}
     return Sample(counted / seconds / 1e6, facts=facts)
 
 

@@ -43,7 +43,7 @@ class Under(Enum):
     ALONE = "alone"
     HTRUN = "htrun, no channel"
     CHANNEL = "htrun, a channel"
-    EVENTS = "htrun, an event in each"
+    EVENTS = "htrun, a channel and events"
 
     @property
     def channel(self) -> int:

@@ -68,7 +68,7 @@ def test_figures_have_three_digits(value: float | None, text: str) -> None:
 def test_the_table_has_ratios_and_leaves_out_what_was_not_measured() -> None:
     lines = markdown(report(BASE, OTHER, SKIPPED)).splitlines()
     assert lines[0] == "**What an event costs**"
-    assert lines[2] == "|  | ns | quartiles | times base | single p50 | p99 | lost |"
+    assert lines[2] == "|  | ns | quartiles | ratio to base | single event, p50 | single event, p99 | lost |"
     assert lines[5] == "| the other | 30.0 | 30.0 to 45.0 | 3.00 | 15.0 |  | 0 |"
     assert len(lines) == 6
 
@@ -81,7 +81,7 @@ def test_the_table_of_a_probed_group_tells_undisturbed_bursts_beside_all() -> No
     )
     lines = markdown(report(*results, constant("trap", 9.0, 9.0), group=PROBED)).splitlines()
     assert lines[2].startswith(
-        "|  | ns | quartiles | times base | undisturbed ns | times base | of bursts | single p50"
+        "|  | ns | quartiles | ratio to base | ns, undisturbed | ratio, undisturbed | undisturbed bursts |"
     )
     assert "| 60.0 | 60.0 to 60.0 | 3.00 | 15.5 | 1.55 | 5 of 60 |" in lines[5]
     assert "| 80.0 | 80.0 to 80.0 | 4.00 | too few |  | 4 of 60 |" in lines[6]
@@ -122,7 +122,7 @@ def test_the_readme_changes_between_its_markers_only(tmp_path: Path) -> None:
     assert text.endswith(f"{END}\nafter\n")
     assert "old" not in text
     assert text.count("![What an event costs](bench/results/latest.svg)") == 1
-    assert text.count("|  | ns | quartiles | times base |") == text.count("| the base |") == 1
+    assert text.count("|  | ns | quartiles | ratio to base |") == text.count("| the base |") == 1
     assert "the other" not in text
 
 
@@ -161,12 +161,12 @@ def test_a_run_of_what_tracing_costs_changes_its_table_only(tmp_path: Path) -> N
     table, after = rest.split(TRACED_END)
     assert (before, after) == ("before\n", f"\nbetween\n{BEGIN}\nold\n{END}\nafter\n")
     assert table.splitlines()[3:] == [
-        "**In us, and times the first column**",
+        "**Times in us, and the ratio to the first column**",
         "",
         "|  | strace | alone | events |",
         "|---|---:|---:|---:|",
         "| fork, exit and wait | 15.0 | 5.00 (0.38) | 30.0 (2.00) |",
-        "| sigprocmask, twice | 1.00 | 0.50 (0.50) |  |",
+        "| Two calls of sigprocmask | 1.00 | 0.50 (0.50) |  |",
     ]
 
 
@@ -174,7 +174,7 @@ def test_a_run_of_what_tracing_costs_changes_its_table_only(tmp_path: Path) -> N
 def test_a_readme_without_proper_markers_is_left_alone(tmp_path: Path, text: str) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(text)
-    with pytest.raises(HtrunError, match="must stand there once each"):
+    with pytest.raises(HtrunError, match="must each appear exactly once"):
         update_readme(readme, report(BASE), "plot.svg")
     assert readme.read_text() == text
 
@@ -205,7 +205,7 @@ def test_peers_agree_on_either_side() -> None:
     for each in (less, more):
         verdict = Goal(each.name, Measure.AGREES, "base", 2).judge([BASE, each])
         assert verdict is not None
-        assert (verdict.text, verdict.met) == (f"{each.name}: at most 2% from base", True)
+        assert (verdict.text, verdict.met) == (f"{each.name}: within 2% of base", True)
         assert verdict.reached == pytest.approx(1)
 
 
