@@ -18,6 +18,18 @@
 /* The maximum number of arguments of an event in the ABI, in 64-bit words. */
 #define HYPERTRACE_MAX_ARGS 64
 
+/*
+ * With glibc, the TLS model is initial-exec, even in objects that are loaded by dlopen(). With
+ * other models, a thread's first access may allocate memory, and this access may be in a signal
+ * handler. glibc reserves enough static TLS for these few words. With musl, the TLS of all threads
+ * is allocated when dlopen() returns.
+ */
+#ifdef __GLIBC__
+#define HYPERTRACE_TLS_MODEL __attribute__((tls_model("initial-exec"), visibility("hidden")))
+#else
+#define HYPERTRACE_TLS_MODEL __attribute__((visibility("hidden")))
+#endif
+
 /* The directory of the PCI devices' files. Tests use another directory. */
 #ifndef HYPERTRACE_PCI_DEVICES
 #define HYPERTRACE_PCI_DEVICES "/sys/bus/pci/devices"
@@ -107,8 +119,18 @@ void hypertrace_rings_forked(void);
 /* ring.c: claims a ring for the calling thread, which is about to emit. Called without the lock. */
 void hypertrace_rings_expect_events(void);
 
-/* unread.c: memory of the calling thread for the arguments of events without a channel, which are never read. */
-uint64_t *hypertrace_unread(uint64_t voffset);
+/*
+ * unread.c: memory of the calling thread for the arguments of events without a channel, which are
+ * never read. Indexes that differ by a multiple of HYPERTRACE_UNREAD_SLOTS share words.
+ */
+#define HYPERTRACE_UNREAD_SLOTS 16
+typedef uint64_t hypertrace_unread_slot[HYPERTRACE_MAX_ARGS];
+
+/* The slots of the calling thread; NULL until it has called hypertrace_take_unread(). */
+extern __thread hypertrace_unread_slot *hypertrace_unread_slots HYPERTRACE_TLS_MODEL;
+
+/* Returns the slots of the calling thread; memory that all threads share if there is none. */
+hypertrace_unread_slot *hypertrace_take_unread(void);
 
 /* calibrate.c: emits the pairs that the environment variable HYPERTRACE_CALIBRATE requests. Called without the lock. */
 void hypertrace_calibrate_if_asked(void);

@@ -131,18 +131,6 @@ struct hypertrace_mine {
     uintptr_t refused;                          /* the epoch in which no ring was free for this thread */
 };
 
-/*
- * With glibc, the TLS model is initial-exec, even in objects that are loaded by dlopen(). With
- * other models, a thread's first access may allocate memory, and this access may be in a signal
- * handler. glibc reserves enough static TLS for these few words. With musl, the TLS of all threads
- * is allocated when dlopen() returns.
- */
-#ifdef __GLIBC__
-#define HYPERTRACE_TLS_MODEL __attribute__((tls_model("initial-exec"), visibility("hidden")))
-#else
-#define HYPERTRACE_TLS_MODEL __attribute__((visibility("hidden")))
-#endif
-
 extern __thread struct hypertrace_mine hypertrace_mine HYPERTRACE_TLS_MODEL;
 
 /* The properties that all rings of the channel share; they are constant while a channel is open. */

@@ -89,10 +89,15 @@ uint64_t qemu_hypertrace_max_clients(void)
 
 uint64_t *qemu_hypertrace_data(uint64_t voffset)
 {
-    const struct hypertrace_channel *channel = hypertrace_current();
+    const struct hypertrace_channel *channel = __atomic_load_n(&current, __ATOMIC_ACQUIRE);
+    hypertrace_unread_slot *slots;
 
-    if (channel == NULL || voffset >= channel->max_clients) {
-        return hypertrace_unread(voffset);
+    if (channel != NULL && voffset < channel->max_clients) {
+        return (uint64_t *)(void *)(channel->data + voffset * channel->slot_stride);
     }
-    return (uint64_t *)(void *)(channel->data + voffset * channel->slot_stride);
+    slots = hypertrace_unread_slots;
+    if (slots == NULL) {
+        slots = hypertrace_take_unread();
+    }
+    return slots[voffset % HYPERTRACE_UNREAD_SLOTS];
 }

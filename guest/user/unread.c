@@ -16,16 +16,14 @@
 #include <signal.h>
 #include <sys/mman.h>
 
-/*
- * The number of separate slots of a thread. A thread may use several indexes, and may request the
- * slots of other threads.
- */
-#define SLOTS 16
-
+/* A thread may use several indexes, and may request the slots of other threads. */
 struct block {
-    uint64_t slots[SLOTS][HYPERTRACE_MAX_ARGS];
+    hypertrace_unread_slot slots[HYPERTRACE_UNREAD_SLOTS];
     struct block *next;         /* the next free block; only free blocks use this field */
 };
+
+/* pthread_getspecific() would take longer than all else that an event without a channel costs. */
+__thread hypertrace_unread_slot *hypertrace_unread_slots;
 
 static struct block shared;     /* shared by threads for which no memory could be mapped */
 static struct block *unused;
@@ -52,12 +50,14 @@ static void unlock(const sigset_t *mask)
     pthread_sigmask(SIG_SETMASK, mask, NULL);
 }
 
+/* Called when the thread exits. Destructors that are called later may emit events, and take another block. */
 static void give(void *own)
 {
     struct block *block = own;
     sigset_t mask;
 
     lock(&mask);
+    hypertrace_unread_slots = NULL;
     block->next = unused;
     unused = block;
     unlock(&mask);
@@ -106,12 +106,12 @@ static void prepare_unread(void)
                      pthread_key_create(&unread_key, give) == 0;
 }
 
-uint64_t *hypertrace_unread(uint64_t voffset)
+hypertrace_unread_slot *hypertrace_take_unread(void)
 {
-    struct block *block = has_unread_key ? pthread_getspecific(unread_key) : NULL;
+    struct block *block = has_unread_key ? take() : NULL;
 
-    if (block == NULL && has_unread_key) {
-        block = take();
+    if (block == NULL) {
+        return shared.slots;
     }
-    return (block != NULL ? block : &shared)->slots[voffset % SLOTS];
+    return hypertrace_unread_slots = block->slots;
 }

@@ -1,6 +1,6 @@
 /*
  * Events without a channel: of threads at the same time, of later ones that get their memory, by indexes that one thread
- * asked for and others use, of signal handlers, and of forked children.
+ * asked for and others use, of signal handlers, of destructors that run when a thread exits, and of forked children.
  */
 #include <qemu-hypertrace.h>
 
@@ -14,6 +14,7 @@
 enum { ROUNDS = 20, THREADS = 8, EVENTS = 200 };
 
 static uint64_t *handed_over[THREADS];
+static pthread_key_t last_words;
 
 static void emit(uint64_t index, uint64_t *data, uint64_t number)
 {
@@ -28,10 +29,20 @@ static void handle(int number)
     emit(1, qemu_hypertrace_data(1), (uint64_t)number);
 }
 
+/* It runs after the destructor of the library, whose key is older. */
+static void emit_last(void *argument)
+{
+    (void)argument;
+    for (uint64_t i = 0; i < EVENTS; i++) {
+        emit(2, qemu_hypertrace_data(2), i);
+    }
+}
+
 static void *work(void *argument)
 {
     uint64_t own = (uint64_t)((uint64_t **)argument - handed_over);
 
+    pthread_setspecific(last_words, argument);
     /* The first use of a thread, every other time. */
     if (own % 2 == 0) {
         pthread_kill(pthread_self(), SIGUSR1);
@@ -55,6 +66,7 @@ int main(void)
     memset(&action, 0, sizeof action);
     action.sa_handler = handle;
     sigaction(SIGUSR1, &action, NULL);
+    pthread_key_create(&last_words, emit_last);
     for (int i = 0; i < THREADS; i++) {
         handed_over[i] = qemu_hypertrace_data((uint64_t)i);
     }
