@@ -130,7 +130,7 @@ def test_every_warning_is_explained() -> None:
 
 def test_what_is_told_of_a_trace_in_python_is_there(tmp_path: Path) -> None:
     trace = Trace.open(Made(tmp_path / "trace").close())
-    _, _, section = (ROOT / "docs" / "formats.md").read_text().partition("| of a `Trace` | what |")
+    _, _, section = (ROOT / "docs" / "formats.md").read_text().partition("| member of `Trace` | value |")
     rows = re.findall(r"^\| ([^|]*) \| ([^|]*) \|$", section.partition("\n\n")[0], re.MULTILINE)
     [(_, objects), *others] = rows
     names = re.findall(r"`(\w+)", "".join(name for name, _ in others))
