@@ -1,9 +1,9 @@
 """The slowest spans of a trace, and all spans that overlap with them.
 
-The trace is read twice. The first pass pairs the begins and ends of all spans, and keeps the longest spans. It also
-stores a `Checkpoint` from time to time: the begins that wait for their ends. The second pass only counts events, except
-between the last checkpoint before a slow span and the end of that span. There it pairs begins and ends again, with
-their arguments, and so finds the spans that overlap with the slow span.
+The first pass pairs the begins and ends of all spans, and keeps the longest spans. It also stores a `Checkpoint` from
+time to time: the begins that wait for their ends. The second pass reads only the parts of the trace from the last
+checkpoint before a slow span to the end of that span. There it pairs begins and ends again, with their arguments, and
+so finds the spans that overlap with the slow span.
 """
 
 from __future__ import annotations
@@ -14,21 +14,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from htrun.analysis.event_ids import numbered_events
 from htrun.analysis.timing.first_events import FirstEvents
 from htrun.analysis.timing.spans import Pairer
+from htrun.events.definitions import USER_SYSCALL_TEXT
 from htrun.events.records import chosen, joined, taken
+from htrun.events.window import Window
 
 if TYPE_CHECKING:
+    from htrun.analysis.timing.marks import Marks
     from htrun.analysis.timing.query import SpanQuery
-    from htrun.analysis.timing.spans import Marks, Spans, Unpaired
+    from htrun.analysis.timing.spans import Spans, Unpaired
     from htrun.analysis.trace import Trace
     from htrun.events.records import Events
 
 _PER_OCTAVE = 16
-"""The number of classes from any duration to twice that duration. Durations are counted by class; each class is 4%
-wide."""
+"""The number of classes from any power of two to the next. Durations are counted by class. The classes of one octave
+are equally wide: 3 to 6% of the durations in them."""
 _CLASSES = 64 * _PER_OCTAVE
+_BELOW_CLASS = 52 - (_PER_OCTAVE.bit_length() - 1)
+"""The number of low bits of a float of 64 bits that its class ignores. The higher bits are the exponent, and the first
+bits of the fraction."""
+_OF_ONE = 1023 * _PER_OCTAVE
+"""The high bits of the float 1.0."""
 _MOST_KEPT = 1 << 18
 """The maximum number of overlapping spans that are kept for a slow span."""
 _MOST_BEGINS = 1 << 18
@@ -60,7 +67,7 @@ class Slowest:
     ``names``, ``keyed``: the names of spans, and whether the spans of each name have keys, from a `Pairer`.
     ``spans``: the slowest spans, the longest first.
     ``count``: the number of selected spans.
-    ``medians``: the median duration of the spans of each name, in ns, accurate to 4%.
+    ``medians``: the median duration of the spans of each name, in ns, accurate to 3%.
     ``unpaired``: the numbers of begins and ends without a partner, by name.
     """
 
@@ -80,20 +87,42 @@ def find_slowest(trace: Trace, batches: Iterable[Events], wanted: SpanQuery, mos
     trapped = FirstEvents([stream.pid for stream in trace.streams])
     pairer = Pairer(trace.names, trace.losses, first_events=trapped)
     selected = wanted.choice(trace, pairer)
-    longest, count = pairer.none(), 0
+    longest, count = _Longest(pairer.none(), most), 0
     durations = _Durations(len(pairer.names))
     checkpoints = _Checkpoints()
     for events in batches:
-        checkpoints.add(pairer)
+        checkpoints.add(pairer, events)
         spans = pairer.feed(events)
         spans = chosen(spans, pairer.names.are_own(spans))
         durations.add(spans)
         spans = chosen(spans, selected(spans))
         count += len(spans)
-        longest = _longest(joined([longest, _longest(spans, most)]), most)
-    found = {int(each.span["begin_number"]): each for each in _meanwhile(trace, longest, checkpoints)}
-    slow = [found[number] for number in longest["begin_number"].tolist()]
+        longest.add(spans)
+    in_parts = pairer.seen == len(trace) and _has_order(trace)
+    found = {int(each.span["begin_number"]): each for each in _meanwhile(trace, longest.spans, checkpoints, in_parts)}
+    slow = [found[number] for number in longest.spans["begin_number"].tolist()]
     return Slowest(pairer.names.own, pairer.keyed, slow, count, durations.medians(), pairer.finish())
+
+
+def _has_order(trace: Trace) -> bool:
+    """Whether events with equal times have the same order in any part of ``trace`` that is read."""
+    return trace.guest is None and USER_SYSCALL_TEXT not in trace.kinds
+
+
+class _Longest:
+    """The ``most`` longest of the ``spans`` so far, the longest first. Of equally long spans, the first are taken."""
+
+    def __init__(self, none: Spans, most: int) -> None:
+        self.spans = none
+        self._most = most
+
+    def add(self, spans: Spans) -> None:
+        """Add ``spans``, which end after all earlier ones."""
+        if len(self.spans) == self._most:
+            last = self.spans[-1]
+            spans = chosen(spans, spans["end"] - spans["begin"] >= last["end"] - last["begin"])
+        if len(spans):
+            self.spans = _longest(joined([self.spans, spans]), self._most)
 
 
 def _longest(spans: Spans, most: int) -> Spans:
@@ -116,8 +145,8 @@ class _Durations:
     def add(self, spans: Spans) -> None:
         """Count ``spans``."""
         durations = np.maximum(spans["end"] - spans["begin"], 1).astype(np.float64)
-        classes = np.minimum((np.log2(durations) * _PER_OCTAVE).astype(np.int64), _CLASSES - 1)
-        codes = spans["name"].astype(np.int64) * _CLASSES + classes
+        classes = (durations.view(np.int64) >> _BELOW_CLASS) - _OF_ONE
+        codes = spans["name"].astype(np.int64) * _CLASSES + np.minimum(classes, _CLASSES - 1)
         counts = self._counts.reshape(-1)
         counts += np.bincount(codes, minlength=len(counts))
 
@@ -127,8 +156,8 @@ class _Durations:
         totals = np.cumsum(self._counts, axis=1)
         medians = []
         for total in totals:
-            middle = int(np.searchsorted(total, (total[-1] + 1) // 2))
-            medians.append(2 ** ((middle + 0.5) / _PER_OCTAVE) if total[-1] else 0.0)
+            octave, place = divmod(int(np.searchsorted(total, (total[-1] + 1) // 2)), _PER_OCTAVE)
+            medians.append(2**octave * (1 + (place + 0.5) / _PER_OCTAVE) if total[-1] else 0.0)
         return medians
 
 
@@ -137,10 +166,13 @@ class Checkpoint:
     """A position from which pairing can start again.
 
     ``seen``: the number of events before the position; ``waiting``: the begins before it whose ends come after it.
+    ``time``: the time of the first event after the position, in ns; ``earlier``: the number of events before this time.
     """
 
     seen: int
     waiting: Marks
+    time: int
+    earlier: int
 
 
 class _Checkpoints:
@@ -152,13 +184,23 @@ class _Checkpoints:
         self._size = 0
         self._stride = 1
         self._asked = 0
+        self._last, self._earlier = -1, 0
 
-    def add(self, pairer: Pairer) -> None:
-        """Add a checkpoint of the state of ``pairer``, unless the existing ones are dense enough."""
+    def add(self, pairer: Pairer, events: Events) -> None:
+        """Add a checkpoint of the state of ``pairer``, unless the existing ones are dense enough. ``events``: the next
+        events, with which the state will change."""
+        time, last = int(events["time"][0]), int(events["time"][-1])
+        # Earlier events may have the same time as the first of these.
+        earlier = self._earlier if time == self._last else pairer.seen
+        if last != time:
+            self._earlier = pairer.seen + int(np.searchsorted(events["time"], np.uint64(last)))
+        else:
+            self._earlier = earlier
+        self._last = last
         self._asked += 1
         if self._kept and self._asked % self._stride:
             return
-        self._kept.append(Checkpoint(pairer.seen, pairer.open.copy()))
+        self._kept.append(Checkpoint(pairer.seen, pairer.open, time, earlier))
         self._size += len(pairer.open) + _CHECKPOINT
         while self._size > _MOST_BEGINS and len(self._kept) > 1:
             # The first checkpoint, before all events, is always kept.
@@ -217,19 +259,21 @@ class _Stretch:
 
     def __init__(self, trace: Trace, start: Checkpoint) -> None:
         self.slow: list[_Meanwhile] = []
+        self.start = start
         self.last = 0
-        self._seen = start.seen
+        self.end = 0
+        """The time of the last event, in ns."""
         self._pairer = Pairer(trace.names, trace.losses, num_args=trace.num_args, nesting=True)
         self._pairer.resume(start.waiting, start.seen)
 
     def add(self, span: np.void) -> None:
         """Extend the part to the end of ``span``, and collect the spans that overlap with it."""
         self.slow.append(_Meanwhile(span))
-        self.last = max(self.last, int(span["end_number"]))
+        self.last, self.end = max(self.last, int(span["end_number"])), max(self.end, int(span["end"]))
 
     def feed(self, first: int, events: Events) -> None:
         """Pair the ``events`` that belong to the part. ``first``: the number of the first of ``events``."""
-        begin, end = max(self._seen + 1 - first, 0), min(self.last + 1 - first, len(events))
+        begin, end = max(self.start.seen + 1 - first, 0), min(self.last + 1 - first, len(events))
         if begin < end:
             self._collect(self._pairer.feed(events[begin:end]))
 
@@ -254,13 +298,22 @@ def _stretches(trace: Trace, longest: Spans, checkpoints: _Checkpoints) -> list[
     return stretches
 
 
-def _meanwhile(trace: Trace, longest: Spans, checkpoints: _Checkpoints) -> Iterator[SlowSpan]:
-    """Each of the spans ``longest`` with the spans that overlap with it. Reads ``trace`` a second time."""
-    if not len(longest):
-        return
+def _meanwhile(trace: Trace, longest: Spans, checkpoints: _Checkpoints, in_parts: bool) -> Iterator[SlowSpan]:
+    """Each of the spans ``longest`` with the spans that overlap with it. ``in_parts``: whether only the necessary parts
+    of ``trace`` are read; otherwise it is read from its begin."""
     stretches = _stretches(trace, longest, checkpoints)
-    for ids, events in numbered_events(trace, int(longest["end"].max()) + 1):
+    if in_parts:
         for stretch in stretches:
-            stretch.feed(int(ids[0]), events)
+            _feed(trace, Window(stretch.start.time, stretch.end + 1), stretch.start.earlier, [stretch])
+    elif stretches:
+        _feed(trace, Window(end=max(stretch.end for stretch in stretches) + 1), 0, stretches)
     for stretch in stretches:
         yield from stretch.finish()
+
+
+def _feed(trace: Trace, window: Window, earlier: int, stretches: Sequence[_Stretch]) -> None:
+    """Read the events of ``window`` for all ``stretches``. ``earlier``: the number of events before the window."""
+    for events in trace.events(window):
+        for stretch in stretches:
+            stretch.feed(earlier + 1, events)
+        earlier += len(events)

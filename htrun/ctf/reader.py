@@ -324,20 +324,21 @@ class _Loader:
         self._damaged: set[int] = set()
 
     def load(self, pieces: Pieces) -> list[Events]:
-        """The events of ``pieces``, in one batch for each stream class. The events of a stream end before its first
-        impossible event."""
+        """The events of ``pieces``, in the order of the pieces. The events of a stream end before its first impossible
+        event."""
         batches = []
         classes = self._class_numbers[pieces["file"]]
         for number, stream_class in self._classes.items():
-            own = pieces[classes == number]
-            if len(own):
+            places = np.flatnonzero(classes == number)
+            if len(places):
+                own = pieces[places]
                 records, counts = self._records(own, stream_class)
                 if stream_class.names_threads:
                     streams = self._named.places(records["thread"])
                 else:
                     streams = np.repeat(self._stream_numbers[own["file"]], counts)
-                batches.append(self._decoded(records, stream_class, streams))
-        return batches
+                batches.append((places, counts, self._decoded(records, stream_class, streams)))
+        return [events for _, _, events in batches] if len(batches) == 1 else _in_piece_order(batches)
 
     def close(self) -> None:
         """Close the open files."""
@@ -410,6 +411,17 @@ class _Loader:
         elif count:
             words_of(events, "args", 0, count)[:] = words_of(records, "args", 0, count)
         return events
+
+
+def _in_piece_order(batches: Sequence[tuple[NDArray[np.int64], NDArray[np.int64], Events]]) -> list[Events]:
+    """The events of each piece. Events of different classes with equal times then have the same order, whatever else is
+    read with them. Each batch has the places of its pieces, and the numbers of their events."""
+    found: dict[int, Events] = {}
+    for places, counts, events in batches:
+        ends = np.cumsum(counts)
+        for place, begin, end in zip(places.tolist(), (ends - counts).tolist(), ends.tolist(), strict=True):
+            found[place] = events[begin:end]
+    return [found[place] for place in sorted(found)]
 
 
 def _copy_numbers(events: Events, records: NDArray[np.void], definition: Definition) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _MOST = 1 << 62
 """The maximum number of different codes."""
 _DIGIT = 16
+_FEW = 6
+"""The number of codes below which it is faster to look for each of them than to sort."""
 
 
 def codes_of(*columns: NDArray[Any]) -> _Ints:
@@ -34,13 +36,16 @@ def codes_of(*columns: NDArray[Any]) -> _Ints:
     return codes
 
 
-def in_order(codes: _Ints) -> NDArray[np.intp]:
+def in_order(codes: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
     """The positions that sort ``codes``, which must not be negative; equal codes keep their order.
 
     numpy sorts numbers of 16 bits in linear time, so codes are sorted by their digits of 16 bits, the last one first.
     """
-    order = np.argsort(codes.astype(np.uint16), kind="stable")
     most = int(codes.max(initial=0))
+    if most < _FEW:
+        small = codes.astype(np.uint8)
+        return np.concatenate([np.flatnonzero(small == code) for code in range(most + 1)])
+    order = np.argsort(codes.astype(np.uint16), kind="stable")
     for shift in range(_DIGIT, most.bit_length(), _DIGIT):
         digits = (codes >> shift).astype(np.uint16)
         order = order[np.argsort(digits[order], kind="stable")]

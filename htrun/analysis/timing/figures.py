@@ -226,7 +226,7 @@ class Timings:
                 self._trapped[key] = self._trapped.get(key, Trapped()) + more
             kept = np.ones(len(rows), np.bool_) if self.with_trapped else ~trapped
             self._blocks.setdefault(key, Blocks()).add(durations[rows[kept]].astype(np.float64))
-            for stream in np.unique(streams[start:end]).tolist():
+            for stream in np.flatnonzero(np.bincount(streams[start:end])).tolist():
                 here = streams[start:end] == stream
                 for tallies, some in ((self._tallies, here & kept), (self._trapped_tallies, here & ~kept)):
                     own = rows[some]

@@ -257,7 +257,9 @@ class Blocks:
         values = np.concatenate([self._rest, durations])
         whole = len(values) // self._FIRST * self._FIRST
         self._rest = values[whole:]
-        medians = np.median(values[:whole].reshape(-1, self._FIRST), axis=1)
+        # Sorting short rows is much faster than numpy's search for their medians.
+        ordered, middle = np.sort(values[:whole].reshape(-1, self._FIRST), axis=1), self._FIRST // 2
+        medians = (ordered[:, middle - 1] + ordered[:, middle]) / 2
         self._medians = np.concatenate([self._medians, self._combined(medians)])
         while len(self._medians) >= 2 * self._MOST:
             even = len(self._medians) // 2 * 2

@@ -12,7 +12,9 @@ from htrun.analysis.event_ids import begins_in
 from htrun.analysis.timing.clock_step import clock_step
 from htrun.analysis.timing.figures import Timings
 from htrun.analysis.timing.first_events import FirstEvents
-from htrun.analysis.timing.spans import Intervals, Pairer, Region
+from htrun.analysis.timing.intervals import Intervals
+from htrun.analysis.timing.span_events import Region
+from htrun.analysis.timing.spans import Pairer
 from htrun.analysis.window_query import UNLIMITED, WindowQuery
 from htrun.errors import HtrunError
 from htrun.events.named import Phase

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from htrun.analysis.timing.marks import Marks
+
 _PAIRS = tuple(pair.name for pair in calibration.PAIRS)
 
 
@@ -39,7 +41,7 @@ class SpanNames:
         """The number of names."""
         return len(self.own) + len(_PAIRS)
 
-    def are_own(self, spans: NDArray[Any]) -> NDArray[np.bool_]:
+    def are_own(self, spans: NDArray[Any] | Marks) -> NDArray[np.bool_]:
         """A mask of the ``spans`` (or begins and ends) that do not belong to a calibration pair."""
         found: NDArray[np.bool_] = spans["name"] < len(self.own)
         return found

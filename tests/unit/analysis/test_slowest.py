@@ -15,16 +15,23 @@ from htrun.analysis.anatomy import MOST_PARTS, anatomy_of
 from htrun.analysis.slowest import find_slowest
 from htrun.analysis.timing import spans as spans_module
 from htrun.analysis.timing.query import SpanQuery
+from htrun.analysis.trace import DamagedTraceWarning
 from htrun.analysis.window_query import WindowQuery
 from htrun.errors import HtrunError
+from htrun.events.records import record_dtype
 from htrun.events.stream import Stream
+from htrun.events.window import EVERYTHING, Window
+from htrun.rings.layout import PACKET_HEADER
 from tests.support.server_trace import SLOWEST, trace_of_server
 from tests.support.spans import BEGIN, trace_of_requests
 from tests.unit.analysis.made import FACTS, Made
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from htrun.analysis.slowest import Slowest
     from htrun.analysis.trace import Trace
+    from htrun.events.records import Events
 
 MARKS = """
 event = [
@@ -81,6 +88,66 @@ def test_the_longest_and_all_that_overlap(
         ended = slow.meanwhile["end_number"] > 0
         assert slow.meanwhile["end_number"][ended].tolist() == rows["end_id"][overlaps][ended].tolist()
         assert (rows["end_id"][overlaps][~ended] > row["end_id"]).all()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_events_at_the_same_time_keep_their_numbers_in_every_part(tmp_path: Path, seed: int) -> None:
+    """Of three threads, whose events have few different times, with batches that begin within such a time."""
+    random = Random(seed)
+    made = Made(tmp_path / "trace", 2, {**FACTS, "named_events": MARKS})
+    for packet in range(40):
+        for tid in range(3):
+            times = sorted(BEGIN + packet * 12 + random.randrange(12) for _ in range(20))
+            marks = [[random.choice((1, 2, 3, 4)), random.getrandbits(32)] for _ in times]
+            made.packet(Stream(tid + 1, 1, tid, f"t{tid}"), times, marks)
+    trace = htrun.open(made.close())
+    rows = {row["id"]: row for row in trace.spans().to_numpy()}
+    for size in (7, 20, 100, 1 << 16):
+        for slow in found(trace, most=2, size=size).spans:
+            row = rows[slow.span["begin_number"]]
+            assert slow.span["end_number"] == row["end_id"]
+            assert (slow.span["begin_args"].tolist(), slow.span["end_args"].tolist()) == (
+                row["begin_args"].tolist(),
+                row["end_args"].tolist(),
+            )
+
+
+def test_only_the_parts_with_slow_spans_are_read_again(requests: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trace, again = htrun.open(requests), 0
+    batches, read = trace.events(size=100), trace.events
+
+    def events(window: Window = EVERYTHING) -> Iterator[Events]:
+        nonlocal again
+        for batch in read(window):
+            again += len(batch)
+            yield batch
+
+    monkeypatch.setattr(trace, "events", events)
+    [slow] = find_slowest(trace, batches, EVERY, 1).spans
+    assert again < 200 + int(slow.span["end_number"] - slow.span["begin_number"])
+
+
+def test_a_damaged_trace_is_read_from_its_begin(tmp_path: Path) -> None:
+    """A reader of a later part would not notice the damage of a thread, and would read the events after it."""
+    made = Made(tmp_path / "trace", 2, {**FACTS, "named_events": MARKS})
+    for packet in range(20):
+        for tid in (1, 2):
+            times = [BEGIN + packet * 1000 + (20 + packet) * number + tid for number in range(20)]
+            marks = [[1 + number % 2, 10 * packet + number] for number in range(20)]
+            made.packet(Stream(tid, 1, tid, f"t{tid}"), times, marks)
+    [stream] = made.close().glob("stream-*-1")
+    data = bytearray(stream.read_bytes())
+    position = data.index(data[:4], 4) + PACKET_HEADER + 5 * record_dtype(2, big_endian=False).itemsize
+    data[position : position + 8] = bytes(8)
+    stream.write_bytes(data)
+    trace = htrun.open(made.path)
+    with pytest.warns(DamagedTraceWarning, match="time goes back"):
+        rows = {row["id"]: row for row in trace.spans().to_numpy()}
+    # The last spans are the longest.
+    with pytest.warns(DamagedTraceWarning, match="time goes back"):
+        slow = found(trace, most=10, size=64).spans
+    for each in slow:
+        assert each.span["begin_args"].tolist() == rows[each.span["begin_number"]]["begin_args"].tolist()
 
 
 def test_medians_are_within_four_percent(requests: Path) -> None:

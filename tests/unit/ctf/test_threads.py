@@ -15,7 +15,7 @@ from htrun.ctf.reader import CtfReader
 from htrun.ctf.writer import CtfTrace
 from htrun.errors import HtrunError
 from htrun.events.definitions import CPU_ENTER, DEFINITIONS, USER_SYSCALL, USER_SYSCALL_RET, Definition
-from htrun.events.records import NUMBERS, event_dtype, record_dtype
+from htrun.events.records import NUMBERS, event_dtype, joined, record_dtype
 from htrun.events.stream import Stream
 from htrun.events.syscalls import ARCH_I386, ARCH_X86_64
 from htrun.events.tracer_events import tracer_dtype
@@ -97,6 +97,25 @@ def test_all_of_it(path: Path) -> None:
     assert [(stream.tid, stream.comm) for stream in trace.streams] == [(10, "one"), (11, "one"), (10, "other")]
     assert list(trace.discarded) == [0, 0, 0]
     assert trace.to_numpy().dtype == event_dtype(8)
+
+
+def test_kinds_at_the_same_time_have_one_order_in_batches_of_any_size(tmp_path: Path) -> None:
+    trace = CtfTrace.create(tmp_path / "t", 2, FixedClock(FixedSource()), FACTS, _KINDS)
+    emitted = np.zeros(2, record_dtype(2, big_endian=False))
+    for begin in (0, 100):
+        trace.write_tracer_records(
+            records(
+                *((begin + time, 1, USER_SYSCALL, ARCH_X86_64, 1, 1) for time in (1, 10)),
+                *((begin + time, 1, CPU_ENTER, 0, 0, 0) for time in (3, 10)),
+            ),
+            _STREAMS,
+        )
+        emitted["timestamp"] = begin + 2, begin + 10
+        trace.write_packet(0, _STREAMS[0], emitted.view("u1").data, 0)
+    trace.close()
+    read = [joined(list(Trace.open(tmp_path / "t").events(size=size))) for size in (1, 3, 100)]
+    assert len(read[0]) == 12
+    assert read[0].tobytes() == read[1].tobytes() == read[2].tobytes()
 
 
 @pytest.mark.parametrize(
