@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
+import lief
 import pytest
 
 from tests.support.run import Htrun, LogEvent
-from tests.support.toolchain import Toolchain
+from tests.support.toolchain import ROOT, Toolchain
 from tests.system.machines import (
     X86_64,
     Architecture,
@@ -139,3 +140,15 @@ def test_other_device_refused(modules: list[Path], toolchain: Toolchain, htrun: 
     )
     assert said(result.check())[0] == "error: qemu_hypertrace_init: No such file or directory"
     assert result.events == []
+
+
+def test_events_are_emitted_inline(modules: list[Path], tmp_path: Path) -> None:
+    """A call would cost as much as the event under an emulator. The code with the most calls is the benchmark's."""
+    bench = ROOT / "bench"
+    places = (f"MODULE={modules[0].parent}", f"BENCH={bench}")
+    X86_64.kernel().build_modules(bench / "guests" / "linux-module", tmp_path / "bench", *places)
+    binary = lief.ELF.parse(str(tmp_path / "bench" / "qemu-hypertrace-bench.ko"))
+    assert binary is not None
+    defined = {symbol.name for symbol in binary.symbols if symbol.shndx != 0}
+    assert "emit_events" in defined
+    assert "qemu_hypertrace" not in defined

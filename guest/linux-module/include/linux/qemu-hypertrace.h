@@ -45,7 +45,7 @@ u64 *qemu_hypertrace_data(u64 voffset);
  * qemu_hypertrace() - emit the event of an index, with the arguments in its slot
  * @voffset: the index; if it is out of range, nothing is recorded and htrun warns
  */
-static inline void qemu_hypertrace(u64 voffset);
+static __always_inline void qemu_hypertrace(u64 voffset);
 
 /**
  * qemu_hypertrace_emit() - emit an event through an index of this processor
@@ -64,7 +64,8 @@ void qemu_hypertrace_emit(const u64 *args, unsigned int count);
  * The address of the control word; without a device, the address of an unused word. The code that
  * emits is inline and has no branch: a disabled static key is an instruction that does nothing.
  * Under an emulator, a call would cost more than the event, because the emulator looks up the
- * target of the return in a table.
+ * target of the return in a table. So the functions are always inlined: to a compiler, code with a
+ * static key looks larger than it is.
  */
 extern u32 *qemu_hypertrace_control_;
 
@@ -72,7 +73,7 @@ extern u32 *qemu_hypertrace_control_;
 DECLARE_STATIC_KEY_FALSE(qemu_hypertrace_rings_);
 extern void qemu_hypertrace_by_ring_(u64 voffset);
 
-static inline void qemu_hypertrace_by_store_(u32 index)
+static __always_inline void qemu_hypertrace_by_store_(u32 index)
 {
 	u32 *control = READ_ONCE(qemu_hypertrace_control_);
 
@@ -86,7 +87,7 @@ static inline void qemu_hypertrace_by_store_(u32 index)
 	barrier();
 }
 
-static inline void qemu_hypertrace(u64 voffset)
+static __always_inline void qemu_hypertrace(u64 voffset)
 {
 	if (static_branch_unlikely(&qemu_hypertrace_rings_))
 		qemu_hypertrace_by_ring_(voffset);
