@@ -29,11 +29,11 @@ __attribute__((noinline)) static void store_aside(uint64_t count)
 
 static void emit_events(struct worker *worker, uint64_t count)
 {
-    volatile uint32_t *control = qemu_hypertrace_control_;
+    volatile uint32_t *target = qemu_hypertrace_target_;
     now_ns();
-    qemu_hypertrace_control_ = own_control;
+    qemu_hypertrace_target_ = own_control;
     store_aside(count);
-    qemu_hypertrace_control_ = control;
+    qemu_hypertrace_target_ = target;
     now_ns();
     emit_from(worker->own, worker->number, count);
 }

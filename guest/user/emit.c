@@ -567,7 +567,7 @@ static void emit_in_machine(uint64_t voffset)
 static void store(uint64_t voffset)
 {
     hypertrace_say_hello();
-    qemu_hypertrace_store_((uint32_t)voffset);
+    qemu_hypertrace_store_(__atomic_load_n(&qemu_hypertrace_control_, __ATOMIC_RELAXED), (uint32_t)voffset);
 }
 
 NEVER_INLINE void emit_anew(uint64_t voffset)

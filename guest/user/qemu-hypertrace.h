@@ -149,16 +149,19 @@ void qemu_hypertrace_calibrate(uint64_t voffset, uint64_t pairs);
 /* The rest of this file is not part of the interface. */
 
 /*
- * The function that writes events to a ring of the channel, so that no store
- * has to be caught; NULL if events are stores, and without a channel.
- */
-extern void (*qemu_hypertrace_emit_)(uint64_t voffset);
-
-/*
  * QEMU_HYPERTRACE_BIAS_ words before the control word, or before a word that
- * nobody reads. It is never NULL, so emitting needs no branch.
+ * nobody reads. Never NULL.
  */
 extern volatile uint32_t *qemu_hypertrace_control_;
+
+/*
+ * The same, or NULL if events are written to rings of the channel, so that no
+ * store has to be caught. One load thus yields the decision and the address.
+ */
+extern volatile uint32_t *qemu_hypertrace_target_;
+
+/* The function that writes events to a ring; NULL if events are stores. */
+extern void (*qemu_hypertrace_emit_)(uint64_t voffset);
 
 /*
  * The store goes 128 bytes after the pointer: on x86 that takes a 32-bit
@@ -192,10 +195,8 @@ extern volatile uint32_t *qemu_hypertrace_control_;
 #endif
 
 __attribute__((__always_inline__))
-static inline void qemu_hypertrace_store_(uint32_t index)
+static inline void qemu_hypertrace_store_(volatile uint32_t *control, uint32_t index)
 {
-    volatile uint32_t *control = __atomic_load_n(&qemu_hypertrace_control_, __ATOMIC_RELAXED);
-
 #if defined(__i386__) || defined(__x86_64__)
     /*
      * The store is in assembly, because a compiler that doesn't optimise would add 128 to
@@ -215,12 +216,12 @@ static inline void qemu_hypertrace_store_(uint32_t index)
 __attribute__((__always_inline__))
 static inline void qemu_hypertrace(uint64_t voffset)
 {
-    void (*emit)(uint64_t) = __atomic_load_n(&qemu_hypertrace_emit_, __ATOMIC_RELAXED);
+    volatile uint32_t *target = __atomic_load_n(&qemu_hypertrace_target_, __ATOMIC_RELAXED);
 
-    if (__builtin_expect(!emit, 1)) {
-        qemu_hypertrace_store_(voffset & UINT32_C(0xffffffff));
+    if (__builtin_expect(!!target, 1)) {
+        qemu_hypertrace_store_(target, voffset & UINT32_C(0xffffffff));
     } else {
-        emit(voffset);
+        __atomic_load_n(&qemu_hypertrace_emit_, __ATOMIC_RELAXED)(voffset);
     }
 }
 

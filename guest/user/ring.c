@@ -582,6 +582,7 @@ void hypertrace_rings_stop(void)
     if (channel == NULL) {
         return;
     }
+    __atomic_store_n(&qemu_hypertrace_target_, qemu_hypertrace_control_, __ATOMIC_RELEASE);
     __atomic_store_n(&qemu_hypertrace_emit_, NULL, __ATOMIC_RELEASE);
     for (uint32_t ring = 0; ring < channel->rings.count; ring++) {
         if (process->serials[ring] != 0) {

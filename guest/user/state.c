@@ -22,6 +22,7 @@
 static uint32_t unread_control[2 * QEMU_HYPERTRACE_BIAS_] __attribute__((aligned(CACHE_LINE)));
 
 volatile uint32_t *qemu_hypertrace_control_ = unread_control;
+volatile uint32_t *qemu_hypertrace_target_ = unread_control;
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static const struct hypertrace_channel *current;        /* NULL: no channel */
@@ -56,18 +57,20 @@ void hypertrace_say_hello(void)
 
 void hypertrace_publish(const struct hypertrace_channel *channel, bool by_rings)
 {
-    volatile uint32_t *control = (volatile uint32_t *)(void *)channel->control;
+    /* The header region lies before the control region, so this address stays in the mapping. */
+    volatile uint32_t *control = (volatile uint32_t *)(void *)channel->control - QEMU_HYPERTRACE_BIAS_;
 
     __atomic_store_n(&current, channel, __ATOMIC_RELEASE);
     if (!by_rings) {
         hypertrace_say_hello();
     }
-    /* The header region lies before the control region, so this address stays in the mapping. */
-    __atomic_store_n(&qemu_hypertrace_control_, control - QEMU_HYPERTRACE_BIAS_, __ATOMIC_RELEASE);
+    __atomic_store_n(&qemu_hypertrace_control_, control, __ATOMIC_RELEASE);
+    __atomic_store_n(&qemu_hypertrace_target_, by_rings ? NULL : control, __ATOMIC_RELEASE);
 }
 
 void hypertrace_withdraw(void)
 {
+    __atomic_store_n(&qemu_hypertrace_target_, unread_control, __ATOMIC_RELEASE);
     __atomic_store_n(&qemu_hypertrace_control_, unread_control, __ATOMIC_RELEASE);
     __atomic_store_n(&current, NULL, __ATOMIC_RELEASE);
     __atomic_store_n(&said_hello, 0, __ATOMIC_RELAXED);
