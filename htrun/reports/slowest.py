@@ -63,7 +63,7 @@ class SlowReport:
         return " ".join([self.name(span), *(f"{name}={text}" for name, text in self.arguments(span).items())])
 
     def median(self, span: np.void) -> float:
-        """The median duration in ns of all spans in the trace with the same name as ``span``, accurate to 4%."""
+        """The median duration in ns of all spans in the trace with the same name as ``span``, accurate to 3%."""
         return self.slowest.medians[int(span["name"])]
 
     def link(self, span: np.void) -> str:

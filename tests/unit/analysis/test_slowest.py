@@ -150,14 +150,14 @@ def test_a_damaged_trace_is_read_from_its_begin(tmp_path: Path) -> None:
         assert each.span["begin_args"].tolist() == rows[each.span["begin_number"]]["begin_args"].tolist()
 
 
-def test_medians_are_within_four_percent(requests: Path) -> None:
+def test_medians_are_within_three_percent(requests: Path) -> None:
     trace = htrun.open(requests)
     spans = trace.spans()
     rows = spans.to_numpy()
     result = found(trace)
     for place, name in enumerate(spans.names):
         median = np.median(rows["duration"][rows["name"] == place])
-        assert result.medians[place] == pytest.approx(median, rel=0.045), name
+        assert result.medians[place] == pytest.approx(median, rel=0.032), name
 
 
 def test_the_holder_of_a_lock(tmp_path: Path) -> None:
