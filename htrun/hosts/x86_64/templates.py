@@ -35,19 +35,14 @@ class Absolute:
     name: str
 
 
-Piece = bytes | Place | Relative | Absolute
+@dataclass(frozen=True, slots=True)
+class Word:
+    """Four bytes: the value of a name, an unsigned number."""
+
+    name: str
 
 
-def _width(piece: Piece) -> int:
-    match piece:
-        case bytes():
-            return len(piece)
-        case Place():
-            return 0
-        case Relative():
-            return 4
-        case Absolute():
-            return 8
+Piece = bytes | Place | Relative | Absolute | Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,51 +59,56 @@ class Linked:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """The declaration of a piece of machine code."""
+    """The declaration of a piece of machine code.
 
-    pieces: tuple[Piece, ...]
+    ``code``: the code with zeros in all fields. ``fields``: each field, and the offset of its first byte. ``places``:
+    the offset of each named position. All offsets are in bytes.
+    """
+
+    code: bytes
+    fields: tuple[tuple[int, Relative | Absolute | Word], ...]
+    places: Mapping[str, int]
 
     @classmethod
     def of(cls, *parts: Piece | Iterable[Piece]) -> Template:
         """A template that consists of pieces and groups of pieces, in order."""
-        pieces: list[Piece] = []
+        code = bytearray()
+        fields: list[tuple[int, Relative | Absolute | Word]] = []
+        places: dict[str, int] = {}
         for part in parts:
-            if isinstance(part, bytes | Place | Relative | Absolute):
-                pieces.append(part)
-            else:
-                pieces.extend(part)
-        return cls(tuple(pieces))
+            for piece in (part,) if isinstance(part, bytes | Place | Relative | Absolute | Word) else part:
+                match piece:
+                    case bytes():
+                        code += piece
+                    case Place(name):
+                        places[name] = len(code)
+                    case Relative() | Word():
+                        fields.append((len(code), piece))
+                        code += bytes(4)
+                    case Absolute():
+                        fields.append((len(code), piece))
+                        code += bytes(8)
+        return cls(bytes(code), tuple(fields), places)
 
     @property
     def size(self) -> int:
         """The length of the code in bytes, which is the same for all addresses."""
-        return sum(map(_width, self.pieces))
-
-    def places(self) -> dict[str, int]:
-        """The offset of each named position (bytes)."""
-        places, offset = {}, 0
-        for piece in self.pieces:
-            if isinstance(piece, Place):
-                places[piece.name] = offset
-            offset += _width(piece)
-        return places
+        return len(self.code)
 
     def link(self, at: int, names: Mapping[str, int]) -> Linked:
         """The code for address ``at``. ``names``: the values of names that are not positions in the code. Raises
         `OutOfReach`."""
-        places = self.places()
-        values = {**names, **{name: at + offset for name, offset in places.items()}}
-        code = bytearray()
-        for piece in self.pieces:
-            match piece:
-                case bytes():
-                    code += piece
+        code, places = bytearray(self.code), self.places
+        for offset, field in self.fields:
+            match field:
                 case Relative(target, behind):
-                    code += _displacement(at + len(code) + 4 + behind, values[target])
+                    value = at + places[target] if target in places else names[target]
+                    code[offset : offset + 4] = _displacement(at + offset + 4 + behind, value)
                 case Absolute(name):
-                    code += (values[name] % (1 << 64)).to_bytes(8, "little")
-                case Place():
-                    pass
+                    value = at + places[name] if name in places else names[name]
+                    code[offset : offset + 8] = (value % (1 << 64)).to_bytes(8, "little")
+                case Word(name):
+                    code[offset : offset + 4] = names[name].to_bytes(4, "little")
         return Linked(bytes(code), places)
 
 

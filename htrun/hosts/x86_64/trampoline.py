@@ -18,7 +18,7 @@ zone. `htrun.rings.layout` describes the memory that it uses.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -170,8 +170,48 @@ def build(
     """
     if store.bits != 64 or store.size not in EVENT_SIZES:
         raise NotAStore(f"{store.text} can't be done by a trampoline")
-    registers = _Registers.for_store(store, context.num_args)
-    template = Template.of(
+    template, registers = _template(store, code_address, context, at, flags_live=flags_live, ordered=ordered)
+    names = {
+        "control": context.control_address,
+        "data": context.data_address,
+        "table": context.table_address,
+        "likely": context.table_address + context.likely_entry,
+        "runtime": context.runtime_address,
+        "site": site,
+        "behind": code_address + store.length,
+        "target": store.memory.displacement,
+    }
+    return _trampoline(template.link(at, names), at, registers, flags_live)
+
+
+_templates: dict[Hashable, tuple[Template, _Registers]] = {}
+_MOST_TEMPLATES = 4096
+"""The number of templates that are kept. A guest that generates code could need any number of them."""
+
+
+def _template(
+    store: Store, code_address: int, context: TrampolineContext, at: int, *, flags_live: bool, ordered: bool
+) -> tuple[Template, _Registers]:
+    """The template of the trampoline that `build` makes with these arguments. Trampolines of one form share a template,
+    which is made only once."""
+    near = _is_near(code_address + store.length, at)
+    sizes = context.num_args, context.slot_stride, context.max_clients
+    key = Form.of(store, context, flags_live=flags_live), sizes, ordered, near
+    known = _templates.get(key)
+    if known is None:
+        registers = _Registers.for_store(store, context.num_args)
+        known = _declared(store, context, registers, flags_live=flags_live, ordered=ordered, near=near), registers
+        if len(_templates) < _MOST_TEMPLATES:
+            _templates[key] = known
+    return known
+
+
+def _declared(
+    store: Store, context: TrampolineContext, registers: _Registers, *, flags_live: bool, ordered: bool, near: bool
+) -> Template:
+    """The declaration of a trampoline. It must not depend on anything that is not part of the key in `_template`."""
+    behind = asm.jump("behind") if near else asm.jump_far("behind")
+    return Template.of(
         Place("entry"),
         asm.LFENCE if ordered else (),
         _save(registers),
@@ -183,32 +223,22 @@ def build(
         _check(store, registers, context),
         _find_ring(registers, context),
         _find_room(registers),
-        _record(registers, context, site, ordered),
+        _record(registers, context, ordered),
         _advance(registers, context.num_args),
         Place("commit"),
         asm.store(registers.a, ring.POSITION, registers.b),
         Place("leave"),
         _restore(registers, flags_live),
         Place("exit"),
-        _behind(code_address + store.length, at),
+        behind,
         Place("undo"),
         _restore(registers, flags_live),
         Place("original"),
-        _original(store, code_address),
-        _behind(code_address + store.length, at),
+        _original(store),
+        behind,
         _find_in_table(registers),
         _next_packet(registers),
     )
-    names = {
-        "control": context.control_address,
-        "data": context.data_address,
-        "table": context.table_address,
-        "likely": context.table_address + context.likely_entry,
-        "runtime": context.runtime_address,
-        "behind": code_address + store.length,
-        "target": store.memory.displacement,
-    }
-    return _trampoline(template.link(at, names), at, registers, flags_live)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +284,7 @@ def runtime_lost(offset: int, way: int) -> bool:
 
     ``way``: the distance in bytes from `Trampoline.ways_back` to the address to which the stub would return now.
     """
-    return way == _LOST or (way == _JUMP and offset == _runtime().places()["dropped"])
+    return way == _LOST or (way == _JUMP and offset == _runtime().places["dropped"])
 
 
 @cache
@@ -432,10 +462,10 @@ def _next_packet(registers: _Registers) -> Iterator[Piece]:
     yield from asm.jump("again")
 
 
-def _record(registers: _Registers, context: TrampolineContext, site: int, ordered: bool) -> Iterator[Piece]:
+def _record(registers: _Registers, context: TrampolineContext, ordered: bool) -> Iterator[Piece]:
     """Write index, arguments and time stamp to the record at ``b``."""
     slot, record = Register.RDX, registers.b
-    yield asm.store_constant32(record, ring.RECORD_SITE, site)
+    yield from asm.store_word(record, ring.RECORD_SITE, "site")
     yield asm.store32(record, ring.RECORD_INDEX, Register.RDX)
     yield _times(slot, context.slot_stride)
     yield from asm.constant(Register.RAX, "data")
@@ -483,18 +513,17 @@ def _advance(registers: _Registers, num_args: int) -> Iterator[Piece]:
     yield asm.lea(registers.b, asm.memory(registers.b, ring.RECORD_HEADER + 8 * num_args))
 
 
-def _behind(target: int, at: int) -> tuple[Piece, ...]:
-    """A jump past the site: a near jump if the site is within reach, otherwise a far jump. Only a trampoline without a
-    patch can be out of reach."""
-    near = abs(target - at) < (1 << 31) - ring.PAGE
-    return asm.jump("behind") if near else asm.jump_far("behind")
+def _is_near(behind: int, at: int) -> bool:
+    """Whether a near jump from a trampoline at ``at`` reaches ``behind``, the address after the site. Only a trampoline
+    without a patch can be out of reach; it needs a far jump."""
+    return abs(behind - at) < (1 << 31) - ring.PAGE
 
 
-def _original(store: Store, code_address: int) -> tuple[Piece, ...]:
+def _original(store: Store) -> tuple[Piece, ...]:
     """The original store: its bytes, with an ip-relative displacement that fits its new address."""
     if not store.memory.ip_relative:
         return (store.code,)
-    decoder = Decoder(64, store.code, ip=code_address)
+    decoder = Decoder(64, store.code, ip=store.address)
     offsets = decoder.get_constant_offsets(decoder.decode())
     at, end = offsets.displacement_offset, offsets.displacement_offset + offsets.displacement_size
     return store.code[:at], Relative("target", store.length - end), store.code[end:]

@@ -14,6 +14,7 @@ from iced_x86 import Decoder
 from ptrace.binding.linux_struct import user_regs_struct
 
 from htrun.hosts.host import NotAStore, OutOfReach, TrampolineContext
+from htrun.hosts.x86_64 import trampoline
 from htrun.hosts.x86_64.store import RegisterSource, Store, VectorSource, decode_store
 from htrun.hosts.x86_64.trampoline import (
     RED_ZONE,
@@ -700,3 +701,86 @@ def test_an_ip_relative_store_with_a_segment_is_as_long_as_its_address() -> None
     long = length_or_reason(high, replace(context, runtime_address=HIGH), HIGH + 0x100, flags_live=True)
     assert short != long
     assert Form.of(low, context, flags_live=True) != Form.of(high, context, flags_live=True)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One call of `build`."""
+
+    code: bytes
+    place: int
+    control: int | None
+    big_endian: bool
+    self_pointers: bool
+    flags_live: bool
+    ordered: bool
+    num_args: int
+    distance: int
+    number: int
+
+    def made(self) -> Trampoline | str:
+        store = decode_store(self.code, self.place, 64)
+        control = store.memory.displacement if self.control is None else self.control
+        stride = 64 * -(-self.num_args // 8)
+        context = TrampolineContext(
+            control, HIGH + self.place, stride, self.num_args, CLIENTS, HIGH, self.big_endian,
+            self.place + self.distance // 2, self.self_pointers, 0,
+        )  # fmt: skip
+        at = self.place + self.distance
+        flags_live, ordered = self.flags_live, self.ordered
+        try:
+            return build(store, self.place, context, at, site=self.number, flags_live=flags_live, ordered=ordered)
+        except (NotAStore, OutOfReach) as error:
+            return str(error)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    asked=st.lists(
+        st.builds(
+            Asked,
+            code=st.one_of(
+                st.sampled_from(forms.WORDS[:4]).map(bytes.fromhex),
+                st.builds(ip_relative, st.sampled_from(IP_RELATIVE), st.integers(-0x10, 0x10)),
+            ),
+            place=PLACES,
+            control=st.one_of(st.none(), PLACES),
+            big_endian=st.booleans(),
+            self_pointers=st.booleans(),
+            flags_live=st.booleans(),
+            ordered=st.booleans(),
+            num_args=st.sampled_from((1, 4, 20)),
+            distance=st.one_of(st.integers(-0x10_0000, 0x10_0000), st.sampled_from((-(1 << 32), 1 << 32))),
+            number=st.integers(0, (1 << 32) - 1),
+        ),
+        min_size=2,
+        max_size=6,
+    )
+)
+def test_a_template_that_is_used_again_gives_the_same_code(asked: list[Asked]) -> None:
+    """Whatever other trampolines were built before, and with which numbers."""
+    trampoline._templates.clear()
+    again = [each.made() for each in asked]
+    for each, made in zip(asked, again, strict=True):
+        trampoline._templates.clear()
+        assert each.made() == made
+
+
+def test_sites_of_one_form_share_a_template() -> None:
+    trampoline._templates.clear()
+    code = bytes.fromhex(forms.WORDS[0])
+    for number in range(100):
+        asked = Asked(code, HIGH + 64 * number, HIGH, False, True, False, False, 4, 0x1000, number)
+        made = asked.made()
+        assert isinstance(made, Trampoline)
+        assert number.to_bytes(4, "little") in made.code
+    assert len(trampoline._templates) == 1
+
+
+def test_a_guest_cannot_make_htrun_keep_any_number_of_templates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trampoline, "_MOST_TEMPLATES", 3)
+    trampoline._templates.clear()
+    made = [Asked(bytes.fromhex("c700") + n.to_bytes(4, "little"), HIGH, HIGH, False, True, False, False, 4, 64, n)
+            for n in range(8)]  # fmt: skip
+    assert len({each.made() for each in made}) == 8
+    assert len(trampoline._templates) == 3
