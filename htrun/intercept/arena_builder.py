@@ -66,7 +66,6 @@ class ArenaBuilder:
         except OSError:
             injection.call("munmap", data, data_size)
             raise
-        register_barrier(injection)
         self_pointers = not self._by_register and self_pointer(space.memory, thread_pointer) == thread_pointer
         parts = (RingMaps(self._pool.most), data, data_size)
         arena = Arena(*parts, ThreadTable(table), self_pointers, self._code, mapping.memory)
@@ -212,7 +211,8 @@ class ArenaBuilder:
 
 
 def register_barrier(injection: Injection) -> None:
-    """Register the process for membarrier(2), so that it can serialize the instruction streams of its threads."""
+    """Register the process for membarrier(2), so that it can serialize the instruction streams of its threads. This
+    takes about 7 ms in a process with several threads (kernel/sched/membarrier.c, sync_runqueues_membarrier_state)."""
     injection.call("membarrier", _MEMBARRIER_REGISTER_SYNC_CORE, 0, 0)
 
 

@@ -7,15 +7,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from htrun import hosts
+from htrun.hosts.host import Write
 from htrun.intercept.arena import NoRoom
 from htrun.intercept.arena_builder import register_barrier
+from htrun.intercept.asleep import Asleep
 from htrun.intercept.owners import with_owners
 from htrun.tracee.inject import Injection
 from htrun.tracee.memory import is_not_there
 from htrun.tracee.ptrace import TraceeDied
 
 if TYPE_CHECKING:
-    from htrun.hosts.host import Registers, Write
+    from htrun.hosts.host import Registers
     from htrun.intercept.guest import AddressSpace, StoppedThread
     from htrun.intercept.sites import Site
     from htrun.tracee.wait import Waiter
@@ -30,19 +32,27 @@ class Rewritten(Exception):
 def write(injection: Injection | None, space: AddressSpace, address: int, old: bytes, new: bytes) -> None:
     """Replace ``old`` by ``new`` at ``address`` while other threads may run there. The steps are those of the kernel's
     text_poke_bp: first a halt instruction, then the tail, then the first byte, with a serializing barrier in all
-    threads after each step. Without an ``injection`` there are no barriers. Then only the halt keeps threads from
-    running a half-written instruction. This was enough on every processor that was tried.
+    threads between the steps. There is none after the last step: a thread that meets the halt later continues
+    (`met_halt`). Without an ``injection`` there are no barriers. Then only the halt keeps threads from running a
+    half-written instruction. This was enough on every processor that was tried.
+
+    If no other thread has the memory, nobody can run there, and all bytes are written in one step.
 
     Raises `Rewritten` if the code there is not ``old``, or cannot be read.
     """
+    if len(space.threads) <= 1:
+        _write_step(space, address, Write(address, new), old, old)
+        return
     space.breakpoints.add(address)
     expected = old
     died: TraceeDied | None = None
-    for step in hosts.current().steps(address, old, new):
+    others = Asleep([thread.tid for thread in space.threads if thread.tid != injection.tid] if injection else [])
+    steps = hosts.current().steps(address, old, new)
+    for step in steps:
         _write_step(space, address, step, expected, old)
         offset = step.address - address
         expected = expected[:offset] + step.data + expected[offset + len(step.data) :]
-        if injection is not None and len(space.threads) > 1:
+        if injection is not None and step is not steps[-1] and not others.still():
             try:
                 _synchronize(injection)
             except TraceeDied as death:

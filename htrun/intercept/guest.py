@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from htrun.events.stream import Source
     from htrun.hosts.host import Registers
     from htrun.intercept.arena import Arena
+    from htrun.intercept.places import Place
     from htrun.intercept.sites import Site
     from htrun.rings.ring import Ring
 
@@ -165,6 +166,7 @@ class AddressSpace:
         "abi",
         "arena",
         "breakpoints",
+        "emulator",
         "exec_rooms",
         "locks_memory",
         "machine",
@@ -174,6 +176,7 @@ class AddressSpace:
         "sites",
         "syscall_instruction",
         "threads",
+        "translated",
         "unpatchable",
         "unrecorded",
         "virtualized",
@@ -198,6 +201,10 @@ class AddressSpace:
         """The address at which a system call instruction of ``abi`` was last seen."""
         self.unrecorded = False
         """Whether stores to the channel are no longer recorded, because recording has failed."""
+
+        # The following attributes are set by `htrun.intercept.places`, and described there.
+        self.emulator: bool | None = None
+        self.translated: Place | None = None
 
         # The following attributes are set by the patcher.
         self.arena: Arena | None = None
@@ -239,6 +246,8 @@ class AddressSpace:
         copy.syscall_instruction = self.syscall_instruction
         copy.machine = self.machine
         copy.exec_rooms = list(self.exec_rooms)
+        copy.emulator = self.emulator
+        copy.translated = self.translated
         return copy
 
 

@@ -26,7 +26,7 @@ from htrun.intercept.code_writer import (
 )
 from htrun.intercept.guest import AddressSpace, Mapping, StoppedThread, Thread
 from htrun.intercept.owners import owners_of
-from htrun.intercept.places import is_emulator, mapped_ranges, place_of
+from htrun.intercept.places import mapped_ranges, place_in, runs_emulator
 from htrun.intercept.sites import Patch, Site
 from htrun.intercept.thread_rings import ThreadRings
 from htrun.rings.ring import RingPool
@@ -146,7 +146,7 @@ class Patcher:
             if arena.family.made(site, _kind(thread, control), arena.run_at) is None:
                 # The trampoline lies in pages that only the child process has.
                 continue
-            site.place = place_of(thread.tid, site.address)
+            site.place = place_in(thread.space, thread.tid, site.address)
             patch = self._of_family(thread, site, control, *self._possible(thread, site))
             if patch is not None:
                 write(None, space, site.address, patch.original, patch.written)
@@ -212,7 +212,7 @@ class Patcher:
         """Find or build the trampoline for a site, and the jump that leads to the trampoline. Raises `NoRoom`,
         `NotAStore` or `OutOfReach`, with the reason, if this is impossible."""
         if site.losses or site.made:
-            site.place = place_of(thread.tid, site.address)
+            site.place = place_in(thread.space, thread.tid, site.address)
         candidates, live = self._possible(thread, site)
         control = mapping.control[0]
         made = site.made.get(control)
@@ -244,7 +244,7 @@ class Patcher:
         if planned.reason is not None:
             raise NoRoom(planned.reason)
         candidates = planned.candidates
-        translated = not place.file and is_emulator(thread.tid)
+        translated = not place.file and runs_emulator(thread.space, thread.tid)
         if not place.file and not translated:
             candidates = tuple(candidate for candidate in candidates if not candidate.is_pun)
             if not candidates:

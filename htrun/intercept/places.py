@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +39,52 @@ def place_of(tid: int, address: int) -> Place:
     return Place(address, address, "", 0, shared=False)
 
 
+class Code(Protocol):
+    """What an address space knows about its code. The attributes are set by this module."""
+
+    emulator: bool | None
+    """Whether QEMU runs there; None if this is unknown yet."""
+    translated: Place | None
+    """The latest mapping with code that QEMU has generated; None if there is none yet. QEMU never unmaps it."""
+
+
 class PlaceFinder:
     """Finds the mappings of many addresses. If a program has thousands of mappings and the addresses lie in the same
     mapping, this is faster than `place_of`."""
 
     def __init__(self) -> None:
-        self._space: object = None
+        self._code: Code | None = None
         self._last = Place(0, 0, "", 0, shared=False)
 
-    def find(self, space: object, tid: int, address: int) -> Place:
-        """The mapping at ``address`` in the address space of thread ``tid``."""
+    def find(self, code: Code, tid: int, address: int) -> Place:
+        """The mapping at ``address`` in the address space of thread ``tid``, about which ``code`` is known."""
         last = self._last
-        if self._space is not space or not last.start <= address < last.end or not _is_there(tid, last):
-            self._space, self._last = space, place_of(tid, address)
+        if self._code is not code or not last.start <= address < last.end or not _is_there(tid, last):
+            place = place_in(code, tid, address)
+            if place is code.translated:
+                return place
+            self._code, self._last = code, place
         return self._last
+
+
+def place_in(code: Code, tid: int, address: int) -> Place:
+    """Like `place_of`, for thread ``tid`` of the address space about which ``code`` is known. The memory map is not
+    read again for code that QEMU has generated."""
+    known = code.translated
+    if known is not None and known.start <= address < known.end:
+        return known
+    place = place_of(tid, address)
+    if not place.file and place.start < place.end and runs_emulator(code, tid):
+        code.translated = place
+    return place
+
+
+def runs_emulator(code: Code, tid: int) -> bool:
+    """Whether thread ``tid`` of the address space about which ``code`` is known runs QEMU. QEMU generates code, and
+    later rewrites only the displacements of direct branches."""
+    if code.emulator is None:
+        code.emulator = is_emulator(tid)
+    return code.emulator
 
 
 def _is_there(tid: int, place: Place) -> bool:
@@ -64,8 +97,7 @@ def _is_there(tid: int, place: Place) -> bool:
 
 
 def is_emulator(tid: int) -> bool:
-    """Whether thread ``tid`` runs QEMU. QEMU generates code, and later rewrites only the displacements of direct
-    branches."""
+    """Whether thread ``tid`` runs QEMU."""
     try:
         return "qemu-" in os.path.basename(os.readlink(f"/proc/{tid}/exe"))
     except OSError:

@@ -42,7 +42,8 @@ class Injection:
     """A context in which a stopped thread makes system calls for htrun. At its end, the thread's state is restored.
 
     ``instruction``: the address of a system call instruction of ``abi`` in the thread's memory. The thread may be at
-    any ptrace-stop. After the context it is in a syscall-exit-stop, so a signal for which it was stopped is discarded.
+    any ptrace-stop. If it has made a call, it is in a syscall-exit-stop after the context, so a signal for which it was
+    stopped is discarded. If it has made none, it was not touched.
     """
 
     def __init__(self, stopped: Stopped, waiter: Waiter, abi: Abi, instruction: int, registers: Registers) -> None:
@@ -52,12 +53,16 @@ class Injection:
         self._abi = abi
         self._instruction = instruction
         self._saved = registers.copy()
-        self._mask = 0
+        self._mask: int | None = None
+        """The thread's signal mask; None before the first call."""
         self._died = False
 
+    @property
+    def tid(self) -> int:
+        """The id of the thread."""
+        return self._tid
+
     def __enter__(self) -> Injection:
-        self._mask = self._stopped.signal_mask()
-        self._stopped.set_signal_mask(ALL_SIGNALS)
         return self
 
     def call(self, name: str, *arguments: int) -> int:
@@ -69,6 +74,9 @@ class Injection:
         for register, value in zip(self._abi.arguments, arguments, strict=False):
             setattr(registers, register, value & ((1 << self._abi.bits) - 1))
         try:
+            if self._mask is None:
+                self._mask = self._stopped.signal_mask()
+                self._stopped.set_signal_mask(ALL_SIGNALS)
             self._stopped.set_registers(registers)
             self._stopped.run_to_syscall_stop(self._waiter)
             self._stopped.run_to_syscall_stop(self._waiter)
@@ -89,5 +97,7 @@ class Injection:
         if self._died:
             # Any other error is ignored, since another program may have the id by now.
             raise TraceeDied(self._tid) from error
+        if self._mask is None:
+            return
         self._stopped.set_registers(self._saved)
         self._stopped.set_signal_mask(self._mask)

@@ -33,6 +33,7 @@ from htrun.rings.layout import RingShape
 from htrun.rings.ring import Overflow, Ring, RingPool
 from htrun.tracee.code_ranges import CodeRanges
 from htrun.tracee.memory import Memory
+from htrun.tracee.ptrace import MOST_THREADS
 from htrun.tracee.stopped import Stopped
 from htrun.tracee.wait import Waiter
 from tests.unit.hosts.fake.host import ABI, FakeHost, Registers
@@ -186,6 +187,10 @@ class Scene:
         )
         for index in range(_LAYOUT.max_clients):
             struct.pack_into("<QQ", self.channel.memory, DATA_OFFSET + index * _LAYOUT.slot_stride, index, 100 + index)
+
+    def add_thread(self) -> None:
+        """Another thread, which may run: nothing is known of it."""
+        self.space.threads.add(Thread(MOST_THREADS, self.thread.process, 1))
 
     def _map(self, protection: int, at: int, size: int, offset: int) -> int:
         fixed = 0x10 if at else 0
@@ -402,6 +407,7 @@ def test_code_that_the_program_has_changed_is_neither_patched_nor_restored(made:
 
 def test_a_thread_that_met_the_halt_of_a_patch_goes_on_and_one_at_a_halt_of_its_own_does_not(made: Make) -> None:
     scene = made()
+    scene.add_thread()
     scene.begin(2)
     scene.run()
     patched = scene.code_now
@@ -414,6 +420,19 @@ def test_a_thread_that_met_the_halt_of_a_patch_goes_on_and_one_at_a_halt_of_its_
     assert scene.kernel.registers.pc == scene.site
     scene.run()
     assert events(scene) == expected(range(3))
+
+
+def test_code_is_replaced_in_one_step_if_no_other_thread_can_run_there(made: Make) -> None:
+    alone, together = made(), made()
+    together.add_thread()
+    for scene in (alone, together):
+        scene.begin(2)
+        scene.run()
+        assert events(scene) == expected(range(2))
+    assert not alone.space.breakpoints
+    assert "membarrier" not in alone.kernel.calls
+    assert together.space.breakpoints == {together.site}
+    assert "membarrier" in together.kernel.calls
 
 
 def test_the_way_out_of_a_trampoline_from_each_of_its_instructions(made: Make) -> None:
