@@ -254,13 +254,16 @@ class Traps:
         time = ring.take_trap_time(self._read_clock())
         while not ring.append(time, site.number, index, arguments):
             self._recorder.make_room()
-        self._recorder.wake()
-        if unpatchable:
-            site.refused = unpatchable
-        else:
-            self._patcher.rings.register(stopped, ring, registers)
-            if site.patch is None and not site.refused:
-                self._patcher.patch(stopped, site, mapping, registers)
+        try:
+            if unpatchable:
+                site.refused = unpatchable
+            else:
+                self._patcher.rings.register(stopped, ring, registers)
+                if site.patch is None and not site.refused:
+                    self._patcher.patch(stopped, site, mapping, registers)
+        finally:
+            # Not earlier, since the drain would then compete with the patcher for the interpreter.
+            self._recorder.wake()
         return bool(site.refused)
 
     def _learn(self, thread: Thread, site: Site, address: int) -> None:

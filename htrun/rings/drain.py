@@ -26,6 +26,7 @@ from htrun.events.sink import LossSink, PacketSink, Sink, decodes, failure_of
 from htrun.events.stream import Source, Stream, StreamTable
 from htrun.events.warnings import Kind, Warnings
 from htrun.rings.ahead import FEW, keep_ahead
+from htrun.rings.calm import PAUSE, Calm
 from htrun.rings.pace import PERIOD, Pace
 from htrun.rings.ring import Overflow, Ring, RingPool
 from htrun.rings.thread_order import ThreadOrder
@@ -90,13 +91,16 @@ class Drain:
         warnings: Warnings,
         *,
         sinks: Sequence[Sink],
-        packet_sink: PacketSink | None,
+        packet_sink: Callable[[], PacketSink | None],
         overflow: Overflow,
         tracer_events: TracerEvents | None = None,
         silence: float | None = SILENCE,
         facts_before: Callable[[Events | None, Sequence[Stream]], Mapping[str, str | int]] | None = None,
     ) -> None:
-        """``facts_before``: called in each round that took records, with the events that the sinks get next, and the
+        """``packet_sink``: makes the sink that takes packets, if there is one. It is called in the first round, for
+        which no thread waits.
+
+        ``facts_before``: called in each round that took records, with the events that the sinks get next, and the
         streams. Returns new facts about the run.
 
         ``tracer_events``: the events that the tracer itself records, which are drained like a ring; None if there
@@ -119,7 +123,8 @@ class Drain:
         self._clock = clock
         self._warnings = warnings
         self._sinks = list(sinks)
-        self._packet_sink = packet_sink
+        self._make_packet_sink: Callable[[], PacketSink | None] | None = packet_sink
+        self._packet_sink: PacketSink | None = None
         self._facts_before = facts_before
         self._overflow = overflow
         self._rings: dict[Ring, None] = {}
@@ -135,6 +140,9 @@ class Drain:
         self._pace = Pace()
         self._ended = 0
         """The number of threads that have exited since the last round."""
+        self._wakes = 0
+        self._was_full = False
+        """Whether a ring was full."""
         self._told_lost = 0
         self._last_time = time.time_ns()
         self._lock = threading.Lock()
@@ -250,10 +258,13 @@ class Drain:
         with self._lock:
             self._collect()
         self._asleep = False
+        self._was_full = True
         self._wanted.release()
 
     def wake(self) -> None:
-        """Wake the drain's thread: htrun has written a record, or an armed ring has trapped."""
+        """Wake the drain's thread: htrun has written a record, or an armed ring has trapped. The trap has been
+        handled."""
+        self._wakes += 1
         if self._asleep:
             self._asleep = False
             self._wanted.release()
@@ -264,7 +275,13 @@ class Drain:
         with self._lock:
             self._describe(facts)
 
+    def _open_packet_sink(self) -> None:
+        make, self._make_packet_sink = self._make_packet_sink, None
+        if make is not None:
+            self._packet_sink = make()
+
     def _describe(self, facts: Mapping[str, str | int]) -> None:
+        self._open_packet_sink()
         sink = self._packet_sink
         if sink is not None:
             self._guarded(sink, lambda: sink.describe(facts))
@@ -308,6 +325,7 @@ class Drain:
         """Loop until the run or the recording ends."""
         # The tracer's thread may be bound to the guest's processor. This thread must not run there.
         os.sched_setaffinity(0, self._processors)
+        self._await_calm()
         pause, silence = PERIOD, _Silence(self._silence)
         while not self._stopping and self.failure is None:
             if pause:
@@ -330,6 +348,16 @@ class Drain:
                 self._sleep()
                 self._armed = False
                 silence.broken()
+
+    def _await_calm(self) -> None:
+        """Wait with the first round while traps come in quick succession, unless something else is recorded, too."""
+        calm = Calm(time.monotonic())
+        while not (self._stopping or self._was_full or self._tracer_events is not None or self._client_rings):
+            for ring in list(self._rings):
+                keep_ahead(ring)
+            if calm.has_come(self._wakes, time.monotonic()):
+                return
+            self._wanted.acquire(timeout=PAUSE)
 
     def _arm(self) -> None:
         self._armed = True
@@ -387,6 +415,7 @@ class Drain:
         return self.lost - before
 
     def _record(self, *, final: bool) -> int:
+        self._open_packet_sink()
         now = time.monotonic()
         partial = final or now >= self._partial_at
         if partial:

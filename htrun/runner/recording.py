@@ -89,7 +89,7 @@ class Recording:
                 self.clock,
                 self._warnings,
                 sinks=self._outputs.sinks,
-                packet_sink=self._outputs.packet_sink(self.clock, self._warnings),
+                packet_sink=lambda: self._outputs.packet_sink(self.clock, self._warnings),
                 overflow=self._options.overflow,
                 tracer_events=self._tracer_events,
                 facts_before=self.own_names.learn if self.own_names.wanted else None,

@@ -98,7 +98,7 @@ def make(
     record."""
     warnings = Warnings(quiet=True)
     pool = RingPool(SHAPE, rings)
-    drain = Drain(pool, CLOCK, warnings, sinks=sinks, packet_sink=packets, overflow=overflow, silence=silence)
+    drain = Drain(pool, CLOCK, warnings, sinks=sinks, packet_sink=lambda: packets, overflow=overflow, silence=silence)
     return drain, warnings
 
 
@@ -419,3 +419,34 @@ def test_a_ring_that_is_lent_ahead_while_the_drain_sleeps_wakes_it() -> None:
     trap(drain, ring, 1)
     wait_until(lambda: sink.events == [(1, 0), (2, 1)], "the event after the rest")
     drain.close()
+
+
+def test_packets_have_no_sink_before_the_first_round() -> None:
+    """No thread waits for it to be made."""
+    made: list[SeenPackets] = []
+
+    def make_sink() -> PacketSink:
+        made.append(SeenPackets())
+        return made[-1]
+
+    pool = RingPool(SHAPE, 1)
+    drain = Drain(pool, CLOCK, Warnings(quiet=True), sinks=[], packet_sink=make_sink, overflow=Overflow.BLOCK)
+    ring = drain.lend(stream(1), lambda _: BASE)
+    assert not made
+    trap(drain, ring, 1)
+    drain.close()
+    assert [each.packets for each in made] == [[(1, [1], 0)]]
+
+
+def test_facts_have_a_sink_without_an_event() -> None:
+    described: list[Mapping[str, str | int]] = []
+
+    class Described(SeenPackets):
+        def describe(self, facts: Mapping[str, str | int]) -> None:
+            described.append(facts)
+
+    pool = RingPool(SHAPE, 1)
+    drain = Drain(pool, CLOCK, Warnings(quiet=True), sinks=[], packet_sink=Described, overflow=Overflow.BLOCK)
+    drain.describe({"a": 1})
+    drain.close()
+    assert described == [{"a": 1}]

@@ -166,7 +166,7 @@ def scribbling(pool: RingPool, ring: Ring, seed: int) -> Iterator[None]:
 
 def test_invented_sites_do_not_fill_htruns_memory() -> None:
     pool = RingPool(SHAPE, 1)
-    drain = Drain(pool, best_clock(), Warnings(quiet=True), sinks=[], packet_sink=None, overflow=Overflow.BLOCK)
+    drain = Drain(pool, best_clock(), Warnings(quiet=True), sinks=[], packet_sink=lambda: None, overflow=Overflow.BLOCK)
     ring = drain.lend(stream(1), lambda _: BASE)
     writer = Writer(ring)
     for site in (1, 1, 2, 1 << 20, (1 << 32) - 1):
@@ -210,7 +210,7 @@ class Packets:
 def test_the_drain_goes_on_while_a_guest_writes_all_over_its_ring(overflow: Overflow, seed: int) -> None:
     pool = RingPool(SHAPE, 2)
     clock, warnings, sink = best_clock(), Warnings(quiet=True), Collected()
-    drain = Drain(pool, clock, warnings, sinks=[sink], packet_sink=Packets(), overflow=overflow)
+    drain = Drain(pool, clock, warnings, sinks=[sink], packet_sink=Packets, overflow=overflow)
     # The process is created before there are threads in this one.
     victim, other = pool.take(), pool.take()
     assert victim is not None
