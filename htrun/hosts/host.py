@@ -264,6 +264,10 @@ class Host(Machine, Protocol):
     longest_instruction: int
     """The length of the longest instruction in bytes."""
 
+    def prepare(self, num_args: int) -> Iterator[None]:
+        """Load everything that `decode_store` and the methods for patches and trampolines need, in steps that take at
+        most some milliseconds. ``num_args``: the number of arguments of the events."""
+
     def decode_store(self, code: bytes, address: int, bits: int) -> Store:
         """The store at the start of ``code``, which is at ``address`` in ``bits``-bit code. Raises `NotAStore`."""
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from htrun.runner.follow import Follow
     from htrun.runner.foreign_exec import ForeignExec
     from htrun.runner.no_calls import NoCalls
+    from htrun.runner.preparation import Preparation
     from htrun.runner.signal_stops import SignalStops
     from htrun.runner.system_calls import SystemCalls
     from htrun.tracee.first_process import FirstProcess
@@ -49,8 +50,11 @@ class Loop:
         follow: Follow,
         calls: Calls | NoCalls,
         executed: Callable[[int], None],
+        preparation: Preparation,
     ) -> None:
-        """``executed``: called with the id of each process that has started a program."""
+        """``executed``: called with the id of each process that has started a program. ``preparation``: the steps to
+        make while no tracee has a stop."""
+        self._preparation = preparation
         self._first = first
         self._tracees = tracees
         self._waiter = waiter
@@ -67,7 +71,7 @@ class Loop:
         """Wait for stops and handle them until all tracees are gone, except the first process, whose death is delayed
         (`FirstProcess`)."""
         threads, ending, signals = self._tracees.threads, self._ending, self._signals
-        while (found := self._waiter.next(self._tracees)) is not None:
+        while (found := self._next()) is not None:
             tid, status = found
             thread = threads.get(tid)
             try:
@@ -87,6 +91,12 @@ class Loop:
             if ending.asked:
                 ending.stop_handled()
         self._first.settle()
+
+    def _next(self) -> tuple[int, int] | None:
+        """The next ``(tid, wait status)``, as `Waiter.next` returns it."""
+        while self._preparation.is_due() and self._waiter.is_idle():
+            self._preparation.step()
+        return self._waiter.next(self._tracees)
 
     def _stranger(self, stop: stops.Stop) -> None:
         """Handle a stop of a thread that no event has reported yet. If the thread is dying, it is not registered."""

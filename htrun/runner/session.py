@@ -25,6 +25,7 @@ from htrun.runner.machine_starts import MachineStarts
 from htrun.runner.no_calls import NoCalls
 from htrun.runner.options import RunOptions, Timestamp
 from htrun.runner.outputs import Outputs
+from htrun.runner.preparation import Preparation, runs_emulator
 from htrun.runner.reach import Reach
 from htrun.runner.recorded_run import RecordedRun
 from htrun.runner.second_tracers import SecondTracers
@@ -37,7 +38,7 @@ from htrun.runner.wanted_calls import calls_to_record
 from htrun.tracee.wait import Waiter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from htrun.hosts.fastpath import TrapWait
     from htrun.intercept.guest import AddressSpace, StoppedThread, Thread
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from htrun.tracee.code_ranges import CodeRanges
     from htrun.tracee.inject import Injection
 
-_SWITCH_INTERVAL = 0.0005
+_SWITCH_INTERVAL = 0.0001
 """The time, in seconds, after which the drain must release the interpreter if a trap has woken the tracer's thread.
 Python's default is 5 ms."""
 
@@ -76,6 +77,8 @@ class Session(RecordedRun):
         self._masks = Masks(
             self._waiter, Scratch(channel), self._warnings, self._look_at_signals, calls_to_record(options)
         )
+        self._preparation = Preparation(self._steps_before_traps)
+        self._reach = Reach(channel, self._warnings) if options.channel_recorded else None
         self._loop = self._make_loop()
 
     def _make_loop(self) -> Loop:
@@ -111,7 +114,6 @@ class Session(RecordedRun):
             second_tracers=SecondTracers(self._tracees.threads, self._warnings),
             calls=self._calls,
         )
-        reach = Reach(self._channel, self._warnings) if self._options.channel_recorded else None
         return Loop(
             self._first,
             self._tracees,
@@ -123,8 +125,34 @@ class Session(RecordedRun):
             foreign_exec=foreign_exec,
             follow=self._follow,
             calls=self._calls,
-            executed=reach.executed if reach is not None else _no_program_matters,
+            executed=self._executed,
+            preparation=self._preparation,
         )
+
+    @property
+    def _expects_traps(self) -> bool:
+        """Whether a program that runs in an emulator will probably trap. If calls are recorded, nothing may delay their
+        stops."""
+        return self._options.channel_recorded and not self._options.tracer_events
+
+    def _steps_before_traps(self) -> Iterator[None]:
+        """Make everything that the first traps need, in steps (`Preparation`)."""
+        self._signals.prepare_wait()
+        yield
+        from htrun.intercept import patcher, traps  # noqa: F401
+
+        yield
+        self._signals.prepare_traps()
+        yield
+        yield from hosts.current().prepare(self._options.layout.num_args)
+        _ = self._recording.drain
+
+    def _executed(self, pid: int) -> None:
+        """Handle the start of a program by process ``pid``."""
+        if self._reach is not None:
+            self._reach.executed(pid)
+        if self._expects_traps and runs_emulator(pid):
+            self._preparation.begin()
 
     def _foreign_exec(self) -> ForeignExec:
         """The handler of execs that start foreign programs or machines."""
@@ -266,7 +294,3 @@ class Session(RecordedRun):
             "threads": self._tracees.threads_seen,
             "exit_status": self._first.exit_status,
         }
-
-
-def _no_program_matters(_pid: int) -> None:
-    """Do nothing: the start of a program has no effect on this run."""

@@ -127,9 +127,9 @@ class SignalStops:
         stopped.resume()
 
     def _trapped(self, stopped: StoppedThread) -> None:
-        if self._traps is None:
-            self._traps = self._make_traps(self._waited_with())
+        self.prepare_traps()
         thread, traps = stopped.thread, self._traps
+        assert traps is not None
         thread.space.memory.reach_through(thread.tid)
         if not traps.handle(stopped):
             self.forget_traps()
@@ -147,6 +147,15 @@ class SignalStops:
             self._calls.resume(stopped, Request.CONT, deliver)
         else:
             traps.wait.resume_later(stopped, deliver)
+
+    def prepare_wait(self) -> None:
+        """Create the machine code that waits for stops, unless there is one."""
+        self._waited_with()
+
+    def prepare_traps(self) -> None:
+        """Create the handler of traps, unless there is one."""
+        if self._traps is None:
+            self._traps = self._make_traps(self._waited_with())
 
     def _waited_with(self) -> TrapWait:
         """The machine code that waits for stops from now on."""

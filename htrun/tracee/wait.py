@@ -110,6 +110,18 @@ class Waiter:
         """From now on, wait with ``calls``, which records calls meanwhile."""
         self._calls = calls
 
+    def is_idle(self) -> bool:
+        """Whether no tracee has a stop or a death to report now, and the first process has not begun to die. Also
+        resumes the thread that `next` would resume."""
+        if self._quick is not None:
+            self._quick.flush()
+        if self._queue or self._first.held:
+            return False
+        try:
+            return os.waitid(os.P_ALL, 0, os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT | WALL) is None
+        except ChildProcessError:
+            return False
+
     def next(self, known: Iterable[int]) -> tuple[int, int] | None:
         """The next ``(tid, wait status)``; None if no tracee is left, except the held process when it is dead.
 

@@ -72,6 +72,12 @@ class X86_64:
     def counter_reading(self) -> None:
         """See `Machine`. A program asks CPUID whether QEMU translates it."""
 
+    def prepare(self, num_args: int) -> Iterator[None]:
+        """See `Host`."""
+        from htrun.hosts.x86_64.preparation import prepare
+
+        return prepare(num_args)
+
     def decode_store(self, code: bytes, address: int, bits: int) -> host.Store:
         """See `Host`."""
         from htrun.hosts.x86_64.store import decode_store

@@ -235,3 +235,48 @@ def test_the_death_of_one_that_is_older_than_the_held_one() -> None:
     """Like a process that is older than a thread which has taken over the first one's id by an exec."""
     done = subprocess.run([sys.executable, "-c", HIDDEN], capture_output=True, text=True, timeout=240)
     assert (done.stdout, done.stderr) == ("older\nfirst\n", "")
+
+
+IDLE = """
+import os, signal, subprocess, sys
+from htrun.tracee import ptrace
+from htrun.tracee.first_process import FirstProcess
+from htrun.tracee.ptrace import Option
+from htrun.tracee.stopped import Stopped
+from htrun.tracee.wait import Waiter
+
+class Quick:
+    def flush(self):
+        print("flushed")
+
+program = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+leader = FirstProcess(program.pid)
+waiter = Waiter(leader)
+print(waiter.is_idle(), "without a tracee")
+ptrace.seize(program.pid, Option.EXITKILL | Option.TRACEEXIT)
+waiter.expect_traps(Quick())
+print(waiter.is_idle(), "while it runs")
+ptrace.interrupt(program.pid)
+os.waitid(os.P_PID, program.pid, os.WSTOPPED | os.WNOWAIT)
+print(waiter.is_idle(), "at a stop")
+print(waiter.is_idle(), "at the same stop")
+assert os.waitid(os.P_PID, program.pid, os.WSTOPPED) is not None
+print(waiter.is_idle(), "after the stop was taken")
+leader.hold()
+print(waiter.is_idle(), "while it dies")
+program.kill()
+"""
+
+
+def test_idle_until_a_tracee_has_a_stop() -> None:
+    done = subprocess.run([sys.executable, "-c", IDLE], capture_output=True, text=True, timeout=240)
+    assert done.stderr == ""
+    assert done.stdout.replace("flushed\n", "").splitlines() == [
+        "True without a tracee",
+        "True while it runs",
+        "False at a stop",
+        "False at the same stop",
+        "True after the stop was taken",
+        "False while it dies",
+    ]
+    assert done.stdout.count("flushed") == 5, "what the next wait would resume, runs meanwhile"

@@ -212,6 +212,10 @@ class FakeHost:
     def counter_reading(self) -> None:
         """Programs of this machine know by themselves whether they run natively."""
 
+    def prepare(self, num_args: int) -> Iterator[None]:
+        """It takes no time to load."""
+        return iter(())
+
     def decode_store(self, code: bytes, address: int, bits: int) -> Store:
         """Raises `NotAStore`."""
         try:
