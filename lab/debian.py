@@ -63,8 +63,10 @@ class Unpacked:
             subprocess.run(["dpkg", "-x", package, directory], check=True)
 
 
-def empty_system(suite: str, packages: tuple[str, ...]) -> Path:
+def empty_system(suite: str, packages: tuple[str, ...], name: str = "empty") -> Path:
     """The root directory of an otherwise empty Debian with ``packages``. The first call makes it, which needs root.
+
+    ``name``: the start of the directory's name, one for each choice of packages.
 
     Raises `MissingError` without mmdebstrap, network or root.
     """
@@ -77,7 +79,7 @@ def empty_system(suite: str, packages: tuple[str, ...]) -> Path:
         options = ["--quiet", "--variant=apt", f"--include={','.join(packages)}"]
         _run(["mmdebstrap", *options, suite, str(directory), _mirror()], directory.parent)
 
-    return make_once(cache() / f"empty-{suite}", make)
+    return make_once(cache() / f"{name}-{suite}", make)
 
 
 def cache() -> Path:

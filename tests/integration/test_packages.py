@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import pytest
 
 from lab.debian import empty_system
 from lab.once import make_once
+from tests.support.empty_debian import SUITES, EmptyDebian, assert_first_event, readme_commands, readme_program
 from tests.support.requirements import required
 from tests.support.toolchain import ROOT, Toolchain
 
@@ -26,21 +26,7 @@ pytestmark = pytest.mark.heavy("builds the packages, and an environment to insta
 
 _NOT_SOURCES = (".git", ".venv", "build", ".cache", "__pycache__", "*.egg-info", ".*_cache", ".hypothesis", "*.pyc")
 _IN_PACKAGE = "htrun/guest_library/files"
-_README_BUILDS = re.compile(r"^```sh\n(gcc .*\n)(htrun .*\n)```$", re.MULTILINE)
-
-
-_SUITES = os.environ.get("HTRUN_TEST_SUITES", "bookworm").split(",")
-"""The Debian suites in which the packages are installed. For Debian 13, too: HTRUN_TEST_SUITES=bookworm,trixie"""
 _IN_EMPTY_SYSTEM = ("python3-venv", "gcc", "libc6-dev", "make")
-_ENTER = """
-mount -t overlay overlay -o lowerdir="$1",upperdir="$2/upper",workdir="$2/scratch" "$2/root"
-mount -t proc proc "$2/root/proc"
-mount --rbind /sys "$2/root/sys"
-mkdir "$2/root/packages" "$2/root/work"
-mount --bind "$2/packages" "$2/root/packages"
-exec chroot "$2/root" /bin/sh -euc "$3"
-"""
-"""The script $3 in a system whose root is the directory $1. What it writes goes to $2/upper."""
 
 
 @dataclass(frozen=True)
@@ -154,13 +140,8 @@ def test_sdist_has_every_source(packages: Packages) -> None:
 def test_the_first_event_of_the_readme_with_an_installed_htrun(
     run: Callable[[str], str], tmp_path: Path, packages: Packages
 ) -> None:
-    (tmp_path / "work" / "my-hypertrace.c").write_text(
-        subprocess.run([ROOT / "tools" / "readme-program"], check=True, capture_output=True, text=True).stdout
-    )
-    (commands,) = _README_BUILDS.findall((packages.sources / "README.md").read_text())
-    first, event = "".join(run(line) for line in commands).splitlines()
-    assert first == "emitting hypertrace event"
-    assert re.fullmatch(r"\d+@\d+\.\d{6}:guest_hypertrace cpu=0x0  index=0 arg1=0x0{12}cafe .* arg4=0x0{12}beef", event)
+    (tmp_path / "work" / "my-hypertrace.c").write_text(readme_program())
+    assert_first_event(run(readme_commands(packages.sources / "README.md")).splitlines())
     # The wheel's own archive: nothing was built.
     assert not (tmp_path / "cache").exists()
 
@@ -197,35 +178,21 @@ def test_the_command_on_other_machines(tmp_path: Path) -> None:
     assert (tmp_path / "htrun").read_text().startswith("#!python\n")
 
 
-@pytest.mark.parametrize("suite", _SUITES)
+@pytest.mark.parametrize("suite", SUITES)
 @pytest.mark.parametrize("kind", ["wheel", "sdist"])
 def test_the_first_event_in_an_empty_debian(kind: str, suite: str, packages: Packages, tmp_path: Path) -> None:
     """As a reader of the README does; nothing is there but Python, a compiler and make."""
     with required():
         root = empty_system(suite, _IN_EMPTY_SYSTEM)
-    for name in ("upper", "scratch", "root", "packages"):
-        (tmp_path / name).mkdir()
-    package = shutil.copy(packages.wheel if kind == "wheel" else packages.sdist, tmp_path / "packages")
-    download_needs(packages.wheel, tmp_path / "packages", root)
-    (tmp_path / "packages" / "my-hypertrace.c").write_text(
-        subprocess.run([ROOT / "tools" / "readme-program"], check=True, capture_output=True, text=True).stdout
-    )
-    (commands,) = _README_BUILDS.findall((packages.sources / "README.md").read_text())
+    debian = EmptyDebian(root, tmp_path)
+    package = shutil.copy(packages.wheel if kind == "wheel" else packages.sdist, debian.packages)
+    download_needs(packages.wheel, debian.packages, root)
+    (debian.packages / "my-hypertrace.c").write_text(readme_program())
     install = f"pip install --quiet --no-index --find-links /packages /packages/{Path(package).name}"
     script = f"python3 -m venv /venv; PATH=/venv/bin:$PATH; cd /work; {install}\ncp /packages/my-hypertrace.c .\n"
-    enter: list[str | Path] = ["unshare", "--mount", "--pid", "--fork", "sh", "-euc", _ENTER, "sh", root, tmp_path]
-    done = subprocess.run(
-        [*enter, script + "".join(commands) + "du -sk --exclude=pip --exclude=setuptools /venv\n"],
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    first, event, size = done.stdout.splitlines()
-    assert first == "emitting hypertrace event"
-    assert re.fullmatch(r"\d+@\d+\.\d{6}:guest_hypertrace cpu=0x0  index=0 arg1=0x0{12}cafe .* arg4=0x0{12}beef", event)
+    script += readme_commands(packages.sources / "README.md")
+    *output, size = debian.run(script + "du -sk --exclude=pip --exclude=setuptools /venv\n").splitlines()
+    assert_first_event(output)
     assert int(size.split()[0]) < 120_000, "kB: the limit for an installation with all that it needs"
 
 

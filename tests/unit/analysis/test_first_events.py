@@ -54,7 +54,7 @@ def test_spans_with_a_first_event_of_their_threads(steps: Steps, cuts: list[int]
     for batch in np.split(events, sorted(cut for cut in cuts if cut <= len(steps))):
         for span in pairer.feed(batch):
             streams = (span["begin_stream"], span["end_stream"])
-            inner = range(span["begin_number"], span["end_number"] + 1)
+            inner = range(int(span["begin_number"]), int(span["end_number"]) + 1)
             held = any(number in inner and steps[number - 1][1] in streams for number in found)
             assert span["trapped"] == held
 
