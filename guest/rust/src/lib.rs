@@ -19,9 +19,13 @@
 #![warn(missing_docs)]
 
 #[cfg(feature = "std")]
+mod definitions;
+#[cfg(feature = "std")]
 mod process;
 #[cfg(feature = "std")]
-pub use process::{emit, is_open, open, Span};
+pub use definitions::define;
+#[cfg(feature = "std")]
+pub use process::{emit, emit_slice, is_open, num_args, open, Span};
 
 /// A channel in memory.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +71,11 @@ impl Channel {
         }
     }
 
+    /// The number of words of an event: its id, and then its arguments.
+    pub fn num_args(&self) -> usize {
+        self.num_args
+    }
+
     /// The number of indexes. Valid ones are smaller.
     pub fn max_clients(&self) -> u64 {
         self.max_clients
@@ -79,10 +88,20 @@ impl Channel {
     /// No other thread may use `index` at the same time, and it must be smaller than `max_clients()`.
     #[inline]
     pub unsafe fn emit<const N: usize>(&self, index: u32, id: u64, args: [u64; N]) {
+        self.emit_slice(index, id, &args);
+    }
+
+    /// The same with a number of arguments that is known at run time only.
+    ///
+    /// # Safety
+    ///
+    /// As for `emit()`.
+    #[inline]
+    pub unsafe fn emit_slice(&self, index: u32, id: u64, args: &[u64]) {
         let slot = self.data.cast::<u8>().add(index as usize * self.stride).cast::<u64>();
         slot.write_volatile(id);
         let mut place = 0;
-        while place < N && place + 1 < self.num_args {
+        while place < args.len() && place + 1 < self.num_args {
             slot.add(1 + place).write_volatile(args[place]);
             place += 1;
         }

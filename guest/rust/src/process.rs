@@ -88,15 +88,21 @@ pub fn open(path: Option<&str>) -> Result<()> {
     let mut header = [0; HEADER_BYTES];
     file.read_exact(&mut header)?;
     let size = total_size(&header).ok_or(ErrorKind::InvalidData)? as usize;
-    let memory = unsafe { mmap(ptr::null_mut(), size, READ_WRITE, SHARED, file.as_raw_fd(), 0) };
-    if memory as isize == -1 {
-        return Err(Error::last_os_error());
-    }
-    let channel = unsafe { Channel::from_header(&header, memory.cast()) };
+    let memory = map(&file, size)?;
+    let channel = unsafe { Channel::from_header(&header, memory) };
     let indexes = Mutex::new(Indexes { next: channel.max_clients(), free: Vec::new() });
     let process = Box::new(Process { channel, file, indexes });
     PROCESS.store(Box::into_raw(process), Ordering::Release);
     Ok(())
+}
+
+/// Maps the first `size` bytes of a file for reading and writing, and for as long as the process lives.
+pub(crate) fn map(file: &File, size: usize) -> Result<*mut u8> {
+    let memory = unsafe { mmap(ptr::null_mut(), size, READ_WRITE, SHARED, file.as_raw_fd(), 0) };
+    if memory as isize == -1 {
+        return Err(Error::last_os_error());
+    }
+    Ok(memory.cast())
 }
 
 impl Process {
@@ -119,16 +125,28 @@ impl Process {
     }
 }
 
+/// The number of words of an event in the open channel: its id, and then its arguments. 0 without a channel.
+pub fn num_args() -> usize {
+    current().map_or(0, |process| process.channel.num_args())
+}
+
 /// Emit an event of the kind `id` with the index of this thread, if a channel is open. The channel must have room for
 /// the arguments.
 #[inline]
 pub fn emit<const N: usize>(id: u64, args: [u64; N]) {
+    emit_slice(id, &args);
+}
+
+/// The same with a number of arguments that is known at run time only.
+#[inline]
+pub fn emit_slice(id: u64, args: &[u64]) {
     if let Some(process) = current() {
         emit_to(process, id, args);
     }
 }
 
-fn emit_to<const N: usize>(process: &Process, id: u64, args: [u64; N]) {
+#[inline]
+fn emit_to(process: &Process, id: u64, args: &[u64]) {
     // A thread that exits may have destroyed its index already.
     let _ = OWN.try_with(|own| {
         let mut index = own.0.get();
@@ -137,7 +155,7 @@ fn emit_to<const N: usize>(process: &Process, id: u64, args: [u64; N]) {
             own.0.set(index);
         }
         if index != NONE {
-            unsafe { process.channel.emit(index as u32, id, args) };
+            unsafe { process.channel.emit_slice(index as u32, id, args) };
         }
     });
 }
