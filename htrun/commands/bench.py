@@ -38,17 +38,17 @@ _MOST_RUNS = 100
 
 
 class BenchCommand:
-    """Run a program many times, and report its durations and those of its spans."""
+    """Run a program many times, and report the durations of the runs and of the program's spans."""
 
     examples = """
-Each command is first run alone, for its wall, user and system time, and then under htrun, for its spans. A program
-finds the channel with qemu_hypertrace_init(NULL). If it needs the path as an argument, write {channel}; it is then
-not run alone. The guest library calibrates the cost of an event. -o keeps the traces, and continues an interrupted
-bench that was started with the same -o.
+bench first runs each command without htrun, to measure its wall, user and system time. Then it runs the command under
+htrun, to measure its spans. A program finds the channel with qemu_hypertrace_init(NULL). If a program needs the path as
+an argument, write {channel} in the command; bench then runs it only under htrun. The guest library calibrates the cost
+of an event. With -o, bench keeps the traces. If it is interrupted, run it again with the same -o to continue.
 
 A matrix (--matrix FILE) is a TOML file. It has [[program]] and [[emulator]] tables, each with a name and a command,
-and a table [parameters] with lists of values. {KEY} in a command stands for a parameter, or for any further key of the
-program or emulator.
+and a table [parameters] with lists of values. {KEY} in a command is replaced by the value of this parameter, or of this
+key of the program or emulator.
 
 examples:
   hypertrace bench --events events.toml -- ./app
@@ -60,7 +60,9 @@ examples:
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
         """Add the arguments: the program, the number of runs and the processors."""
-        parser.add_argument("program", nargs="*", metavar="PROGRAM", help="what to run, with its arguments, after --")
+        parser.add_argument(
+            "program", nargs="*", metavar="PROGRAM", help="the program to run, with its arguments, after --"
+        )
         parser.add_argument("-r", "--runs", type=int, default=10, metavar="N", help="number of runs (default: 10)")
         parser.add_argument(
             "-w",
@@ -68,22 +70,29 @@ examples:
             type=int,
             default=1,
             metavar="N",
-            help="runs before these, which are not counted (default: 1)",
+            help="number of additional runs at the start, which are not counted (default: 1)",
         )
         parser.add_argument("--cpu", metavar="LIST", help="the processors to run on, such as 1 or 2-3")
-        parser.add_argument("--vs", metavar="COMMAND", help="compare with this command, run alternately (A B B A ...)")
         parser.add_argument(
-            "--until", choices=["decided"], help="with --vs: after --runs runs, go on until every name has a verdict"
+            "--vs", metavar="COMMAND", help="also run this command, alternately (A B B A ...), and compare the two"
+        )
+        parser.add_argument(
+            "--until", choices=["decided"], help="with --vs: after --runs runs, continue until every name has a verdict"
         )
         parser.add_argument(
             "--max-runs",
             type=int,
             default=_MOST_RUNS,
             metavar="N",
-            help=f"the number of runs at which --until gives up (default: {_MOST_RUNS})",
+            help=f"the maximum number of runs with --until (default: {_MOST_RUNS})",
         )
         complete_file(
-            parser.add_argument("--matrix", type=Path, metavar="FILE", help="many programs, from a TOML file")
+            parser.add_argument(
+                "--matrix",
+                type=Path,
+                metavar="FILE",
+                help="run all combinations of programs and emulators in a TOML file (see below)",
+            )
         )
         complete_directory(
             parser.add_argument(
@@ -91,18 +100,18 @@ examples:
                 "--output",
                 type=Path,
                 metavar="DIR",
-                help="keep the traces here, and continue an interrupted bench",
+                help="keep the traces in DIR, and continue an interrupted bench",
             )
         )
         complete_file(parser.add_argument("--events", type=Path, metavar="FILE", help="name events by this TOML file"))
         parser.add_argument(
             "--htrun", default="", metavar="OPTIONS", help="further options of htrun, such as '--timestamp tsc'"
         )
-        parser.add_argument("--no-whole", action="store_true", help="do not also run the program without htrun")
+        parser.add_argument("--no-whole", action="store_true", help="do not run the program without htrun")
         parser.add_argument(
             "--tune",
             action="store_true",
-            help="set the frequency governor and turbo for steady times, and restore them (needs root)",
+            help="set the frequency governor and turbo for constant speed during the bench (needs root)",
         )
         add_choice(parser)
         add_verdicts(parser)

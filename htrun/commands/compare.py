@@ -29,14 +29,14 @@ class CompareCommand:
     """Compare the spans of two sets of runs: faster, slower or the same."""
 
     examples = """
-Each of A and B is a trace, a directory with one trace for each run (as created by bench -o), or the JSON that stat
-and bench print. What bench --vs makes, a directory or JSON, holds both A and B. To give several for a side, write
---vs between those of A and those of B. The ratio is the geometric mean of B's medians, divided by the geometric
-mean of A's medians. p is the probability of a ratio at least this different from 1 if A and B are the same: the
-share of such ratios among all ways to exchange runs between A and B (permutation test). The verdict is slower or
-faster if p, corrected for the number of names, is at most 0.05 and the ratio differs from 1 by at least the
-threshold; the 95% interval then excludes 1. A verdict needs at least 4 runs of each side. Two single traces are
-shown side by side, without a verdict, since they do not show how much runs differ.
+Each of A and B is a trace, a directory with one trace for each run (as created by bench -o), or the JSON of stat or
+bench. A directory or JSON of bench --vs contains both A and B. If a side consists of several of these, write --vs
+between those of A and those of B. The ratio is the geometric mean of B's medians, divided by the geometric mean of A's
+medians. p is the probability of such a difference, or a larger one, if A and B are the same. It is computed by a
+permutation test, which exchanges runs between A and B. The verdict is slower or faster if p, corrected for the number
+of names, is at most 0.05, and the ratio differs from 1 by at least the threshold. The 95% interval then excludes 1. A
+verdict needs at least 4 runs on each side. Two single traces are shown side by side, without a verdict, since they do
+not show how much runs differ.
 
 examples:
   hypertrace compare before after
@@ -56,13 +56,11 @@ examples:
                 nargs="+",
                 type=Path,
                 metavar="RUNS",
-                help="A and B: each a trace, a directory of traces, or the JSON of stat or bench (- for standard "
-                "input); A alone if bench --vs made it, as a directory (-o) or as JSON; with --vs, all of A",
+                help="A and B: each is a trace, a directory of traces, or the JSON of stat or bench (- for standard "
+                "input). Only A if it is a directory (-o) or JSON of bench --vs. With --vs, all runs of A",
             )
         )
-        complete_file(
-            parser.add_argument("--vs", nargs="+", type=Path, metavar="RUNS", help="all of B: any number of the same")
-        )
+        complete_file(parser.add_argument("--vs", nargs="+", type=Path, metavar="RUNS", help="all runs of B"))
         complete_file(
             parser.add_argument(
                 "--events",

@@ -32,10 +32,7 @@ class ConvertCommand:
     """Convert a trace, all or some of it, to another format."""
 
     examples = f"""\
-Formats, and the suffixes of OUT that stand for them:
-{_FORMATS}
-{FILTER_HELP}
-examples:
+Formats, and the suffixes of OUT that select them: {_FORMATS} {FILTER_HELP} examples:
   hypertrace convert trace trace.pftrace
   hypertrace convert trace runs --format parquet
   hypertrace convert trace slow.csv --event 'io*' --from 20ms --to 30ms
@@ -49,16 +46,18 @@ examples:
                 "out",
                 type=output_path,
                 metavar="OUT",
-                help="the file (parquet: or directory) to write; - is standard output",
+                help="the file to write (for parquet, also a directory); - is standard output",
             )
         )
-        complete_format(parser.add_argument("--format", metavar="FORMAT", help="default: by the suffix of OUT"))
+        complete_format(
+            parser.add_argument("--format", metavar="FORMAT", help="the format (default: by the suffix of OUT)")
+        )
         parser.add_argument(
             "--decode",
             action="store_true",
-            help="show system calls by name, with flags and errors, if the format can hold them",
+            help="show system calls as strace does, with names, flags and errors, if the format supports it",
         )
-        parser.add_argument("-f", "--force", action="store_true", help="replace OUT if it exists")
+        parser.add_argument("-f", "--force", action="store_true", help="overwrite OUT if it exists")
         add_filter(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:

@@ -22,7 +22,7 @@ def add_exports(parser: argparse.ArgumentParser, forms: Iterable[str] = FORMS) -
             f"--{name}",
             f"--export-{name}",
             metavar="FILE",
-            help=f"also write {name}; - writes it to standard output instead of the report",
+            help=f"also write {name} to FILE; with -, write it to standard output instead of the report",
         )
     return group
 

@@ -23,11 +23,11 @@ _FILES = ("install", "sources", "single_header", "cmake", "meson")
 
 
 class GuestCommand:
-    """Print compiler options for programs that emit events; install or copy the guest library."""
+    """Print compiler options for the guest library, or install or copy the library."""
 
     examples = """
-Options for the compiler are printed on one line, as pkg-config prints them. The library comes with htrun for some
-targets; for the others it is built once, into ~/.cache/htrun, which needs make.
+Options for the compiler are printed on one line, as pkg-config prints them. The package contains the
+library for some targets. For other targets, guest builds it once, into ~/.cache/htrun, which needs make.
 
 examples:
   gcc -o app app.c $(hypertrace guest --cflags --libs)
@@ -38,34 +38,41 @@ examples:
   cmake -B build -D qemu-hypertrace-guest_DIR=$(hypertrace guest --cmake)
   hypertrace guest --meson .
 
-CMake's find_package(qemu-hypertrace-guest) gives the target qemu-hypertrace::guest, Meson's
-dependency('qemu-hypertrace-guest') the dependency; both build the library with the compiler of the project.
+In CMake, find_package(qemu-hypertrace-guest) provides the target qemu-hypertrace::guest. In Meson, use
+dependency('qemu-hypertrace-guest'). Both build the library with the compiler of the project.
 """
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
         """Add the options."""
-        flags = parser.add_argument_group("for a compiler's command line")
-        flags.add_argument("--cflags", action="store_true", help="the directory of qemu-hypertrace.h, as -I")
-        flags.add_argument("--libs", action="store_true", help="the directory of the library, as -L, and the library")
-        flags.add_argument("--static", action="store_true", help="the library as a path of a file; implies --libs")
+        flags = parser.add_argument_group("compiler options")
+        flags.add_argument("--cflags", action="store_true", help="print the -I option for qemu-hypertrace.h")
+        flags.add_argument("--libs", action="store_true", help="print the -L and -l options for the library")
         flags.add_argument(
-            "--cc", metavar="CC", help="the compiler that the library is for, such as aarch64-linux-gnu-gcc (gcc)"
+            "--static", action="store_true", help="print the path of the library instead of -L and -l; implies --libs"
+        )
+        flags.add_argument(
+            "--cc",
+            metavar="CC",
+            help="the compiler for which to build the library, such as aarch64-linux-gnu-gcc (default: gcc)",
         )
         files = parser.add_argument_group("files").add_mutually_exclusive_group()
         files.add_argument(
             "--install",
             metavar="PREFIX",
             help="install the library, the headers for programs and kernel modules, files for pkg-config and CMake, "
-            "and the kernel module's sources for DKMS; below $DESTDIR, if that is set",
+            "and the kernel module's sources for DKMS (below $DESTDIR, if it is set)",
         )
         files.add_argument(
-            "--sources", metavar="DIR", type=Path, help="copy the sources of library and kernel module to the new DIR"
+            "--sources",
+            metavar="DIR",
+            type=Path,
+            help="copy the sources of the library and of the kernel module to DIR, which must not exist",
         )
         files.add_argument(
             "--single-header",
             action="store_true",
-            help="print the library as one header; a C file of its own must define QEMU_HYPERTRACE_IMPLEMENTATION "
-            "before it includes it",
+            help="print the library as a single header. Exactly one C file must define QEMU_HYPERTRACE_IMPLEMENTATION "
+            "before it includes the header",
         )
         files.add_argument(
             "--cmake",

@@ -19,10 +19,10 @@ class HeaderCommand:
     """Generate code that emits named events: a function for each event."""
 
     examples = """
-In C, a header for C99 and C++ with a function for each event, which takes the event's index (a slot of the channel) and
-its arguments. In other languages also a type for each span, which ends with its scope; threads get their indexes from
-the library in guest/. The code contains the definitions of the events, which htrun finds in the running program: a run
-needs no --events.
+For C, header generates a header for C99 and C++. It has a function for each event, which takes the event's index (a
+slot of the channel) and its arguments. For other languages, the code also has a type for each span, which ends with its
+scope, and threads get their indexes from the library in guest/. The code contains the definitions of the events. htrun
+finds them in the running program, so a run needs no --events.
 
 examples:
   hypertrace header events.toml > events.h
@@ -33,13 +33,15 @@ examples:
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
         """Add the arguments: FILE, the output, the language and the prefix."""
         parser.add_argument("events", type=Path, metavar="FILE", help="named events (TOML)")
-        parser.add_argument("-o", "--output", type=Path, metavar="HEADER", help="default: standard output")
+        parser.add_argument(
+            "-o", "--output", type=Path, metavar="HEADER", help="the file to write (default: standard output)"
+        )
         parser.add_argument("--lang", choices=sorted(LANGUAGES), default="c", help="the language (default: c)")
         parser.add_argument(
             "--prefix",
             default="trace_",
-            help="prefix of the functions' names; in other languages than C, without its _ at the end, the name of the "
-            "namespace, package or class (default: trace_)",
+            help="prefix for the names of functions (default: trace_). In languages other than C, it is the name of "
+            "the namespace, package or class, without the _ at the end",
         )
 
     def run(self, arguments: argparse.Namespace) -> int:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 class InfoCommand:
-    """Show the contents of a trace: the program, its duration, and the events by thread, name and site."""
+    """Show the contents of a trace: the program, the duration, and the number of events by thread, name and call
+    site."""
 
     examples = """
 Without TRACE, info shows the clock of this machine, and the events that can be recorded.
@@ -30,7 +31,9 @@ examples:
         """Add the arguments: TRACE, which is optional, and the form of the output."""
         add_trace(parser, optional=True)
         parser.add_argument("--json", action="store_true", help="print one JSON object")
-        parser.add_argument("--all", action="store_true", help=f"every thread, name and site, not only {MOST_ROWS}")
+        parser.add_argument(
+            "--all", action="store_true", help=f"show all threads, names and sites, not only {MOST_ROWS} of each"
+        )
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Print the facts; returns 0. Raises `HtrunError`."""

@@ -46,41 +46,41 @@ comma in PATH twice.
                         how events of the guest library reach htrun. store: the library stores to an inaccessible
                         page; htrun catches the store and patches it. ring: the library writes records to memory
                         that it shares with htrun, so that no event stops the program. auto (default): ring for
-                        native programs, store for emulated ones; with --timestamp ordered, store for all.
-                        Programs without the library, or with an older one, always use store. A machine
-                        under KVM can emit events by rings only
+                        native programs, store for emulated programs; with --timestamp ordered, store for all
+                        programs. Programs without the library, or with an older library, always use store. In a
+                        machine under KVM, only ring works
 
 Output:
-  -D, --log FILE        write a log in QEMU's format (default: to standard error; with -o, no log).
-                        For every output, - is standard output
+  -D, --log FILE        write a log in QEMU's format (default: standard error, or no log with -o).
+                        For all outputs, - is standard output
   -o, --output PATH     write a trace; repeatable. The suffix of PATH selects the format. Without a suffix PATH is a
                         directory in CTF 1.8, for hypertrace, babeltrace2 and Trace Compass
-  -f, --force           replace an output that exists
+  -f, --force           overwrite existing outputs
   --format FORMAT       the format of the -o before it (or of the first -o): ctf, log, simple, perfetto, chrome,
                         jsonl, csv, parquet, ftrace or syslog
-  --events FILE         name events by the value of arg1, and type their arguments (TOML); not needed for code from
-                        hypertrace header, which names its events itself
+  --events FILE         a TOML file that names events by the value of arg1, and gives their arguments names and
+                        types; not needed for code from hypertrace header, which names its events itself
   --decode              show system calls as strace does: names, types, flags, errors, and the paths, command lines
-                        and bytes that arguments point to. Recording these makes the calls slower
+                        and bytes that arguments point to. This makes the recorded calls slower
   --summary FILE        at the end, write counts and facts of the run as JSON
   --trace, -trace [enable=]PATTERN[,events=FILE][,file=FILE]
                         record these events, as in QEMU; repeatable; "help" lists them. Default: guest_hypertrace.
-                        Events that are not enabled cost nothing. The environment variable HTRUN_TRACE holds one
-                        more pattern, which comes before the others
+                        Events that are not enabled cost nothing. The environment variable HTRUN_TRACE may contain
+                        a further pattern, which precedes the others
   --syscalls NAME,...   (also -e trace=NAME,...) record these system calls (guest_user_syscall and
                         guest_user_syscall_ret), or classes of them: %file, %desc, %process, %network, %signal, %ipc,
                         %memory; "all" records all calls, "help" lists the names
   --overflow block|drop|overwrite
-                        when events come faster than they are written: PROGRAM waits (block, the default), new
-                        events are lost, or old events are lost. Lost events are counted
+                        what to do when events come faster than htrun can write them. block (default): PROGRAM
+                        waits. drop: new events are lost. overwrite: old events are lost. Lost events are counted
   --ring-size SIZE      memory for the events of each thread, such as 512K or 4M (default). Unused memory is not
                         allocated
   --timestamp tsc|ordered
                         tsc: the processor may read the clock while it executes the code around the event.
-                        ordered: it reads the clock after the code before the event, and before the code after it;
-                        this is more accurate for spans below a few microseconds, but each event costs more.
-                        Default: tsc; ordered if the environment has HYPERTRACE_CALIBRATE, with which the guest
-                        library measures the cost of an event
+                        ordered: the processor completes the code before the event, then reads the clock, and then
+                        starts the code after the event. This is more accurate for spans below a few microseconds,
+                        but each event costs more. The default is tsc, or ordered if HYPERTRACE_CALIBRATE is set,
+                        with which the guest library measures the cost of an event
 
 Running PROGRAM:
   --cpu LIST            run PROGRAM only on these processors (0 or 0-3,6), and htrun on the others
@@ -90,22 +90,23 @@ Running PROGRAM:
   --print-device        print the QEMU arguments for that device, for the PATH of --hypertrace, and exit
   --no-ptrace           do not trace PROGRAM, which then runs as a child of htrun. PROGRAM can be gdb, strace or
                         valgrind, and htrun can run under these or in a sandbox. Only events that the guest library
-                        writes to rings are recorded. If PROGRAM cannot be traced, htrun uses this option by itself,
-                        with a warning, unless --via is store
-  --no-patch            never change PROGRAM's code; each event then costs about a thousand times more
+                        writes to rings are recorded. If PROGRAM cannot be traced, htrun uses this option
+                        automatically, with a warning, unless --via is store
+  --no-patch            never change PROGRAM's code; each event then costs about a thousand times as much
 
-  --no-config           do not read htrun.toml and ~/.config/htrun/config.toml, which hold defaults of options
-  -v, -q                print more; print no warnings
+  --no-config           do not read htrun.toml and ~/.config/htrun/config.toml, which contain defaults for options
+  -v, -q                print more messages; print no warnings
   --version, -h, --help
 
-The exit status is PROGRAM's, or 125 if htrun itself fails, 126 if PROGRAM cannot be run, 127 if it is not found.
+The exit status is that of PROGRAM; or 125 if htrun itself fails, 126 if PROGRAM cannot be run, and 127 if it is not
+found.
 
 Examples:
   htrun --hypertrace /tmp/ht ./app /tmp/ht               events of a native program, on standard error
   htrun --hypertrace /tmp/ht ./app-arm /tmp/ht           events of a program for another architecture
   htrun --hypertrace /tmp/ht,args=8 -D log -L /srv/arm qemu-aarch64 ./app-arm /tmp/ht
   htrun qemu-arm -hypertrace /tmp/ht -trace 'guest*' ./app-arm /tmp/ht
-                                                         options of htrun between those of an emulator
+                                                         options of htrun among those of an emulator
   htrun --hypertrace /tmp/ht qemu-system-x86_64 -kernel bzImage -initrd initrd.gz -nographic
                                                          events of a whole machine
   htrun --no-ptrace gdb ./app                            events of a program in a debugger
@@ -207,7 +208,7 @@ def _check_outputs(values: Mapping[str, Any]) -> None:
     paths = [path.absolute() for path in (*outputs, *(path for path, _ in values.get("outputs", ()))) if path]
     for path in paths:
         if paths.count(path) > 1 and (path.is_file() or not path.exists()):
-            raise HtrunError(f"two outputs would be written to {path}; give each its own file")
+            raise HtrunError(f"two outputs have the same path {path}; use a different file for each")
 
 
 def _of_environment(environment: Mapping[str, str]) -> _Taken:

@@ -49,24 +49,24 @@ examples:
             default=[],
             type=event_id,
             metavar="ID",
-            help="with this id, as --ids, hypertrace slowest and stat --outliers print it; repeatable",
+            help="events with this id, which --ids, hypertrace slowest and stat --outliers print; repeatable",
         )
-        group = parser.add_argument_group("how they look")
+        group = parser.add_argument_group("output")
         group.add_argument("--json", action="store_true", help="print a JSON object for each event, one per line")
         group.add_argument(
             "--time",
             default="relative",
             metavar="CLOCKS",
-            help="times since the first event (relative, the default), since the line before (delta), as date and time "
-            "(wall), in seconds since 1970 (epoch); several with commas between",
+            help="the form of times: relative (to the first event; the default), delta (since the previous line), wall "
+            "(date and time) or epoch (seconds since 1970); several forms are separated by commas",
         )
         group.add_argument(
-            "--ids", action="store_true", help="show the id of each event: its number in the trace, from 1"
+            "--ids", action="store_true", help="print the id of each event, which is its number in the trace, from 1"
         )
         group.add_argument(
             "--decode",
             action="store_true",
-            help="show system calls as strace does, with the texts that arguments point to if htrun recorded these",
+            help="show system calls as strace does; with the texts that arguments point to, if htrun recorded them",
         )
         group.add_argument("-n", "--lines", type=int, metavar="N", help="print only the first N events")
         group.add_argument(

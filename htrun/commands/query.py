@@ -17,20 +17,20 @@ class QueryCommand:
     examples = (
         FILTER_HELP
         + """
-tables (hypertrace query TRACE 'show tables'; 'describe events' lists the columns of one):
-  events    every event: time, time_ns (since 1970), seconds (since the first event), id, pid, tid, vcpu, comm, event,
-            name, phase, site, "index", num and arch (of system calls), arg1 and on
-  spans     from a begin to its end: name, key, begin, "end", begin_ns, end_ns, seconds, duration (ns), tid, pid, vcpu,
+tables (hypertrace query TRACE 'show tables'; 'describe events' lists the columns of a table):
+  events    all events: time, time_ns (since 1970), seconds (since the first event), id, pid, tid, vcpu, comm, event,
+            name, phase, site, "index", num and arch (of system calls), arg1 and so on
+  spans     all spans: name, key, begin, "end", begin_ns, end_ns, seconds, duration (ns), tid, pid, vcpu,
             comm, end_tid, id, end_id, parent, depth, trapped, begin_args, end_args. The id of a span is that of its
-            first event. --where chooses events, not spans
+            first event. --where selects events, not spans
   threads   tid, pid, vcpu, comm, start_ns, lost
   sites     the instructions that emitted events: site, pid, address, instruction, file, offset, symbol
   run       facts of the run: name, value
-  NAME      the events that a TOML file calls NAME, with their own arguments by name and type; a begin and an end of one
-            name are NAME_begin and NAME_end. A name that is taken gets an underscore appended
+  NAME      the events that a TOML file calls NAME, with a typed column for each named argument; for a span, there are
+            two tables, NAME_begin and NAME_end. If a name is already in use, an underscore is appended
 
 A query reads only the columns that it needs, and only the part of the trace that its conditions on time_ns and seconds
-allow.
+select.
 
 examples:
   hypertrace query trace 'SELECT comm, count(*) FROM events GROUP BY comm'

@@ -16,19 +16,18 @@ if TYPE_CHECKING:
 
 
 class SlowestCommand:
-    """Show the slowest spans, the spans within them, and the spans of other threads meanwhile."""
+    """Show the slowest spans, the spans within them, and the spans of other threads at the same time."""
 
     examples = """
-For each span, slowest prints its duration relative to the median of its name, the spans within it, and the longest
-pieces of its time in which none of these ran. For each piece it prints the spans of other threads that overlap with
-it. If the thread waited for a lock, one of them belongs to the thread that held the lock: this span covers the wait
-and ends shortly before the wait ends. Other spans of the same name are left out, since they wait for the same lock.
-If one thread begins a span and another thread ends it (by a key), the span contains the first thread's spans up to
-the start of that thread's next span of this name, and the last thread's spans from the end of that thread's previous
-span of this name on.
+For each span, slowest prints the duration relative to the median of its name, the spans within it, and the longest gaps
+between these. For each gap, it prints the overlapping spans of other threads. If the thread waited for a lock, one of
+these spans belongs to the thread that held the lock. It covers the wait, and ends shortly before the wait ends.
+Overlapping spans of the same name are not printed, since those threads wait for the same lock. With a key, a span may
+begin in one thread and end in another. Such a span contains spans of the first thread until that thread's next span of
+this name begins, and spans of the last thread after that thread's previous span of this name has ended.
 
-A number after # is the id of a span, which is the id of its first event. hypertrace print --id, stat --id and view
---at accept it.
+A number after # is the id of a span, which is the id of its first event. hypertrace print --id, stat --id and view --at
+accept such ids.
 
 examples:
   hypertrace slowest trace
@@ -39,9 +38,15 @@ examples:
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
         """Add the arguments: TRACE, the selection of spans, and the form of the report."""
         add_trace(parser)
-        parser.add_argument("name", nargs="?", metavar="NAME", help="only spans whose name matches, such as 'io*'")
+        parser.add_argument("name", nargs="?", metavar="NAME", help="only spans with a matching name, such as 'io*'")
         parser.add_argument(
-            "-n", "--lines", type=int, default=10, metavar="N", help="how many (default: %(default)s)", dest="most"
+            "-n",
+            "--lines",
+            type=int,
+            default=10,
+            metavar="N",
+            help="the number of spans to show (default: %(default)s)",
+            dest="most",
         )
         parser.add_argument(
             "--warm",

@@ -28,9 +28,9 @@ class StatCommand:
 
     examples = """
 A span extends from a begin event to the end event of the same name in the same thread (or with the same key, if the
-events have one). A TOML file gives events their names and phases: htrun --events FILE, or --events here. If the trace
-has a calibration, durations are corrected for the cost of events. Record one with HYPERTRACE_CALIBRATE=1000 in the
-environment, which also selects htrun --timestamp ordered, or with hypertrace bench.
+events have one). A TOML file gives events their names and phases (htrun --events FILE, or hypertrace stat --events
+FILE). If the trace contains a calibration, durations are corrected for the cost of events. To record a calibration, set
+HYPERTRACE_CALIBRATE=1000 in the environment, which also selects htrun --timestamp ordered, or use hypertrace bench.
 
 examples:
   hypertrace stat trace
@@ -50,10 +50,10 @@ examples:
             default=[],
             type=event_id,
             metavar="ID",
-            help="only the span that begins or ends with the event of this id; repeatable",
+            help="only the span that begins or ends with the event that has this id; repeatable",
         )
         add_report_form(parser)
-        parser.add_argument("--outliers", action="store_true", help="list outliers by the id of their end event")
+        parser.add_argument("--outliers", action="store_true", help="list outliers, with the ids of their end events")
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Print the figures; returns 0. Raises `HtrunError`, for example if the trace has no spans."""

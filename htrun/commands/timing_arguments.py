@@ -30,23 +30,24 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
     """Add the options that select the durations to report: spans, intervals or a region."""
     group = parser.add_argument_group("what is timed")
     group.add_argument(
-        "--span", action="append", default=[], metavar="PATTERN", help="spans whose name matches; repeatable"
+        "--span", action="append", default=[], metavar="PATTERN", help="only spans with a matching name; repeatable"
     )
     group.add_argument(
         "--between",
         nargs=2,
         metavar=("A", "B"),
-        help="instead of spans, time from each event A to the thread's next B: NAME, NAME:begin, NAME:end or an arg1",
+        help="instead of spans, measure the time from each event A to the next event B of the thread. A and B are "
+        "NAME, NAME:begin, NAME:end or a value of arg1",
     )
     group.add_argument(
         "--intervals",
         action="store_true",
-        help="instead of spans, time from each event to the thread's next of the same name",
+        help="instead of spans, measure the time from each event to the thread's next event of the same name",
     )
     group.add_argument(
         "--by",
         metavar="WHAT",
-        help="report separately by thread, process, vcpu, an argument (arg2) or a named argument of the events",
+        help="report groups separately, by thread, process, vcpu, an argument (arg2) or a named argument",
     )
     group.add_argument(
         "--all",
@@ -57,20 +58,22 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
 
 def add_window(parser: argparse.ArgumentParser) -> None:
     """Add the options that select spans by time, thread and process."""
-    group = parser.add_argument_group("which of them")
+    group = parser.add_argument_group("which spans")
     group.add_argument(
-        "--from", dest="begin", metavar="TIME", help="that begin at this time or later (1.5, 20ms, 14:05:00)"
+        "--from", dest="begin", metavar="TIME", help="spans that begin at this time or later (1.5, 20ms, 14:05:00)"
     )
-    group.add_argument("--to", dest="end", metavar="TIME", help="that begin before this time")
-    group.add_argument("--thread", action="append", default=[], metavar="THREAD", help="of this thread; repeatable")
+    group.add_argument("--to", dest="end", metavar="TIME", help="spans that begin before this time")
     group.add_argument(
-        "--process", action="append", default=[], type=int, metavar="PID", help="of this process; repeatable"
+        "--thread", action="append", default=[], metavar="THREAD", help="spans of this thread; repeatable"
+    )
+    group.add_argument(
+        "--process", action="append", default=[], type=int, metavar="PID", help="spans of this process; repeatable"
     )
 
 
 def add_report_form(parser: argparse.ArgumentParser) -> None:
     """Add the options for the form of a report."""
-    add_exports(parser).add_argument("--no-histograms", action="store_true", help="print only the tables")
+    add_exports(parser).add_argument("--no-histograms", action="store_true", help="print only tables")
 
 
 def output_report(report: Report, arguments: argparse.Namespace) -> None:

@@ -33,9 +33,9 @@ class TopCommand:
     """Show a run live in the terminal: rates, spans, the latest events."""
 
     examples = """
-top follows TRACE until its run ends, or you press q or Ctrl-C. Without TRACE, top runs the command after --, which
-may begin with options of htrun; its output is shown when it has exited. If standard output is not a terminal, top
-prints one summary, of TRACE as it is now or of the whole run.
+top follows TRACE until its run ends, or until you press q or Ctrl-C. Without TRACE, top runs the program after --,
+which may be preceded by options of htrun. The output of the program is shown after it has exited. If standard output is
+not a terminal, top only prints a summary: of TRACE in its present state, or of the whole run of the program.
 
 examples:
   hypertrace top trace
@@ -60,7 +60,7 @@ examples:
             )
         )
         parser.add_argument(
-            "--interval", type=float, default=0.5, metavar="SECONDS", help="time between two updates (default: 0.5)"
+            "--interval", type=float, default=0.5, metavar="SECONDS", help="the time between two updates (default: 0.5)"
         )
         _split_command(parser)
 

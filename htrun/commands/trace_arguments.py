@@ -43,13 +43,13 @@ def add_trace(parser: argparse.ArgumentParser, *, optional: bool = False) -> Non
             "--guest-formats",
             type=Path,
             metavar="FILE",
-            help="formats of events that the guest kernel has not sent: its events/*/*/format in one file",
+            help="formats that the guest's kernel has not sent: its files events/*/*/format, concatenated",
         )
     )
     parser.add_argument(
         "--no-guest-trace",
         action="store_true",
-        help="do not decode the trace of a guest's kernel; show the pieces in which it arrived",
+        help="do not decode the trace of a guest's kernel, but show the pieces in which it arrived",
     )
 
 
@@ -105,30 +105,35 @@ def event_id(text: str) -> int:
 def add_filter(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Add the options that select events. Returns the group of these options, to which other options can be added."""
     group = parser.add_argument_group("which events")
-    group.add_argument("--from", dest="begin", metavar="TIME", help="at this time or later, see below")
-    group.add_argument("--to", dest="end", metavar="TIME", help="before this time")
+    group.add_argument("--from", dest="begin", metavar="TIME", help="events at this time or later (see below)")
+    group.add_argument("--to", dest="end", metavar="TIME", help="events before this time")
     group.add_argument(
-        "--thread", action="append", default=[], metavar="THREAD", help="of the thread with this id or name; repeatable"
+        "--thread",
+        action="append",
+        default=[],
+        metavar="THREAD",
+        help="events of the thread with this id or name; repeatable",
     )
     group.add_argument(
-        "--process", action="append", default=[], type=int, metavar="PID", help="of this process; repeatable"
+        "--process", action="append", default=[], type=int, metavar="PID", help="events of this process; repeatable"
     )
     group.add_argument(
         "--event",
         action="append",
         default=[],
         metavar="PATTERN",
-        help="with a name that matches, such as 'io*'; repeatable",
+        help="events with a matching name, such as 'io*'; repeatable",
     )
-    group.add_argument("--where", metavar="EXPR", help="that satisfy a condition, see below")
+    group.add_argument("--where", metavar="EXPR", help="events that satisfy this condition (see below)")
     return group
 
 
 FILTER_HELP = """\
-A TIME counts from the first event (1.5, 20ms, 300us) or is a time of day or date (14:05:00.25, 2026-01-31T14:05,
-@SECONDS since 1970). An EXPR is a comparison in Python's syntax: arg1 == 0xcafe and (arg2 > 5 or size in (1, 2)).
-It may use the fields of print --json, the arguments of named events, and time, the seconds since the first event. For
-system calls, syscall is the name of the call and error the name of its error ("" or, for example, "ENOENT").
+A TIME is relative to the first event (1.5, 20ms, 300us), or it is a time of day or a date (14:05:00.25,
+2026-01-31T14:05, @SECONDS since 1970). An EXPR is a condition in Python's syntax: arg1 == 0xcafe and (arg2 > 5 or size
+in (1, 2)). It can use the fields of print --json, the arguments of named events, and time, which is the number of
+seconds since the first event. For system calls, syscall is the name of the call, and error is the name of its error (""
+or, for example, "ENOENT").
 """
 
 

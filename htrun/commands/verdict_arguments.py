@@ -27,17 +27,17 @@ def add_verdicts(parser: argparse.ArgumentParser) -> None:
     """Add the options that determine which differences count."""
     group = parser.add_argument_group("verdicts")
     group.add_argument(
-        "--threshold", default="1%", metavar="PERCENT", help="ignore a smaller difference (default: 1%%)"
+        "--threshold", default="1%", metavar="PERCENT", help="ignore differences smaller than this (default: 1%%)"
     )
     group.add_argument(
         "--fail-on",
         metavar="+PERCENT",
-        help=f"exit with {FAILED} if a span is slower by that much or more (-PERCENT: faster)",
+        help=f"exit with status {FAILED} if a span is slower by this much or more (-PERCENT: faster)",
     )
     group.add_argument(
         "--or-inconclusive",
         action="store_true",
-        help="with --fail-on: also fail if a change of that size cannot be ruled out",
+        help="with --fail-on: also exit with this status if a change of this size cannot be excluded",
     )
 
 

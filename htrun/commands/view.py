@@ -31,7 +31,7 @@ class ViewCommand:
     examples = (
         FILTER_HELP
         + """
-The page needs no network and no program but a browser. docs/view.md lists its keys.
+The page needs only a browser, and no network. docs/view.md lists its keys.
 
 examples:
   hypertrace view trace
@@ -55,20 +55,24 @@ examples:
             )
         )
         complete_directory(
-            parser.add_argument("--compare", type=Path, metavar="TRACE", help="compare with the spans of another trace")
+            parser.add_argument(
+                "--compare", type=Path, metavar="TRACE", help="compare the spans with those of another trace"
+            )
         )
         parser.add_argument(
-            "-f", "--force", action="store_true", help="replace FILE even if this verb did not write it"
+            "-f", "--force", action="store_true", help="overwrite FILE even if it is not a page of hypertrace view"
         )
         parser.add_argument(
             "--at",
             type=event_id,
             metavar="ID",
-            help="show the span or the event with this id, as hypertrace slowest prints it; if the trace has too many "
-            "events for a page, show only those around it",
+            help="show the span or the event with this id, which hypertrace slowest prints. If the trace has too many "
+            "events for a page, the page contains only the events around it",
         )
         parser.add_argument("--open", action="store_true", help="open the page in a browser")
-        parser.add_argument("--most", type=int, metavar="N", help="maximum of events on the page (default: 4,000,000)")
+        parser.add_argument(
+            "--most", type=int, metavar="N", help="maximum number of events on the page (default: 4,000,000)"
+        )
         add_filter(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
