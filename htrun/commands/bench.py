@@ -16,10 +16,12 @@ from htrun.benchmark.matrix import Cell
 from htrun.benchmark.runs import RunPlan, run_in_turns, traces_of, usages_of
 from htrun.commands.completion import complete_directory, complete_file
 from htrun.commands.export_arguments import refuse_all_but, targets_of
+from htrun.commands.input_files import events_of_program, input_path
 from htrun.commands.options import processors_of
 from htrun.commands.timing_arguments import add_choice, add_report_form, output_report, span_query_of
 from htrun.commands.verdict_arguments import Verdicts, add_verdicts, print_comparison, verdicts_of
 from htrun.errors import HtrunError
+from htrun.events.named import NamedEvents
 from htrun.reports import matrix as matrix_report
 from htrun.reports.comparison import ComparisonReport, Side
 from htrun.reports.exports import export
@@ -35,6 +37,13 @@ if TYPE_CHECKING:
     from htrun.analysis.timing.comparison import Run
 
 _MOST_RUNS = 100
+
+
+def _directory(text: str) -> Path:
+    """The directory that ``text`` names. Raises `HtrunError` for standard output."""
+    if text == "-":
+        raise HtrunError("--output -: traces are kept in a directory; for figures on standard output give --json -")
+    return Path(text)
 
 
 class BenchCommand:
@@ -89,7 +98,7 @@ examples:
         complete_file(
             parser.add_argument(
                 "--matrix",
-                type=Path,
+                type=input_path,
                 metavar="FILE",
                 help="run all combinations of programs and emulators in a TOML file (see below)",
             )
@@ -98,12 +107,16 @@ examples:
             parser.add_argument(
                 "-o",
                 "--output",
-                type=Path,
+                type=_directory,
                 metavar="DIR",
                 help="keep the traces in DIR, and continue an interrupted bench",
             )
         )
-        complete_file(parser.add_argument("--events", type=Path, metavar="FILE", help="name events by this TOML file"))
+        complete_file(
+            parser.add_argument(
+                "--events", type=events_of_program, metavar="FILE", help="name events by this TOML file"
+            )
+        )
         parser.add_argument(
             "--htrun", default="", metavar="OPTIONS", help="further options of htrun, such as '--timestamp tsc'"
         )
@@ -206,9 +219,10 @@ def _run_all(cells: Sequence[Cell], directory: Path, plan: RunPlan, arguments: a
     else:
         for cell, place in zip(cells, places, strict=True):
             run_in_turns([cell], [place], plan)
+    names = None if plan.events is None else NamedEvents.load(plan.events)
     benches = []
     for cell, place in zip(cells, places, strict=True):
-        runs = [TimedRun.read(trace, wanted, plan.events) for trace in traces_of(place, plan.runs)]
+        runs = [TimedRun.read(trace, wanted, names) for trace in traces_of(place, plan.runs)]
         usages = usages_of(place)[: plan.runs] if plan.whole else []
         benches.append(_Bench(cell, runs, WholeProgram(usages) if usages else None))
     return benches

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from htrun.analysis.timing.whole_program import WholeProgram
 from htrun.commands.completion import complete_file
 from htrun.commands.export_arguments import add_exports
+from htrun.commands.input_files import input_path
 from htrun.commands.timing_arguments import add_choice, span_query_of
 from htrun.commands.verdict_arguments import add_verdicts, print_comparison, verdicts_of
 from htrun.errors import HtrunError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from htrun.analysis.timing.query import SpanQuery
+    from htrun.events.named import NamedEvents
     from htrun.reports.saved_runs import SavedRuns
     from htrun.reports.single_runs import RunOfSpans
 
@@ -64,7 +66,7 @@ examples:
         complete_file(
             parser.add_argument(
                 "--events",
-                type=Path,
+                type=input_path,
                 metavar="FILE",
                 help="name events by this TOML file instead of the names in the traces",
             )
@@ -76,6 +78,7 @@ examples:
     def run(self, arguments: argparse.Namespace) -> int:
         """Print the comparison. Returns 0, or 3 if --fail-on applies. Raises `HtrunError`."""
         # Imported here, since --help does not need it and it imports numpy.
+        from htrun.events.named import NamedEvents
         from htrun.reports.saved_runs import SavedRuns, is_saved
 
         wanted, verdicts = span_query_of(arguments), verdicts_of(arguments)
@@ -87,7 +90,8 @@ examples:
             one, other = paths = _paths(arguments)
             if all(is_saved(path) for path in (*one, *other)):
                 _refuse_choices(arguments)
-            sides = [_Side.read(each, wanted, arguments.events) for each in paths]
+            names = None if arguments.events is None else NamedEvents.load(arguments.events)
+            sides = [_Side.read(each, wanted, names) for each in paths]
         wholes = [side.whole for side in sides if side.whole is not None]
         if len(wholes) < len(sides):
             for side, own in zip(sides, paths, strict=True):
@@ -116,7 +120,7 @@ class _Side:
         return cls(saved.source, saved.runs, saved.whole)
 
     @classmethod
-    def read(cls, paths: Sequence[Path], wanted: SpanQuery, events: Path | None) -> _Side:
+    def read(cls, paths: Sequence[Path], wanted: SpanQuery, names: NamedEvents | None) -> _Side:
         """Read all of ``paths``. Raises `HtrunError`."""
         from htrun.reports.saved_runs import SavedRuns, is_saved
 
@@ -130,7 +134,7 @@ class _Side:
                 wholes.append(saved.whole)
                 sources.append(saved.source)
             else:
-                runs += [TimedRun.read(each, wanted, events) for each in traces_in(path)]
+                runs += [TimedRun.read(each, wanted, names) for each in traces_in(path)]
                 wholes.append(None)
                 sources.append(str(path))
         usages = [usage for whole in wholes if whole is not None for usage in whole.usages]

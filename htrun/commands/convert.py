@@ -8,9 +8,10 @@ from htrun.commands.completion import complete_file, complete_format
 from htrun.commands.trace_arguments import FILTER_HELP, add_filter, add_trace, filter_of, open_trace
 from htrun.errors import HtrunError
 from htrun.events.sink import LossSink, SinkError, decodes
+from htrun.reports.output import ReaderGone
 from htrun.reports.progress import with_progress
 from htrun.sinks.facts import TraceFacts
-from htrun.sinks.output import output_path
+from htrun.sinks.output import has_no_reader, output_path
 from htrun.sinks.registry import CTF, FORMATS, SIMPLE, choose
 from htrun.sinks.replace import make_way
 
@@ -82,6 +83,8 @@ Formats, and the suffixes of OUT that select them: {_FORMATS} {FILTER_HELP} exam
             finally:
                 sink.close()
         except SinkError as error:
+            if has_no_reader(error):
+                raise ReaderGone from None
             raise HtrunError(str(error)) from error
         return 0
 

@@ -4,12 +4,12 @@ same names."""
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from htrun.commands.input_files import input_path
 from htrun.emitters.registry import LANGUAGES
 from htrun.errors import HtrunError
-from htrun.reports.output import show
+from htrun.reports.output import write_or_show
 
 if TYPE_CHECKING:
     import argparse
@@ -32,9 +32,9 @@ examples:
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
         """Add the arguments: FILE, the output, the language and the prefix."""
-        parser.add_argument("events", type=Path, metavar="FILE", help="named events (TOML)")
+        parser.add_argument("events", type=input_path, metavar="FILE", help="named events (TOML)")
         parser.add_argument(
-            "-o", "--output", type=Path, metavar="HEADER", help="the file to write (default: standard output)"
+            "-o", "--output", default="-", metavar="HEADER", help="the file to write (default: standard output)"
         )
         parser.add_argument("--lang", choices=sorted(LANGUAGES), default="c", help="the language (default: c)")
         parser.add_argument(
@@ -52,11 +52,5 @@ examples:
             raise HtrunError(f"--prefix {arguments.prefix!r} is not the beginning of a C name")
         names = NamedEvents.load(arguments.events)
         text = LANGUAGES[arguments.lang].generate()(names, arguments.prefix, arguments.events.name)
-        if arguments.output is None:
-            show(text)
-            return 0
-        try:
-            arguments.output.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise HtrunError(f"cannot write {arguments.output}: {error.strerror}") from error
+        write_or_show(arguments.output, text)
         return 0

@@ -14,6 +14,7 @@ import htrun
 from htrun.channel.layout import DEFAULT_ARGS, DEFAULT_CLIENTS, MAX_ARGS, MAX_CLIENTS, MIN_ARGS, MIN_CLIENTS, Layout
 from htrun.commands.config_files import Found, config_files
 from htrun.commands.emulator_options import split
+from htrun.commands.input_files import events_of_program
 from htrun.errors import HtrunError
 from htrun.events.definitions import EVENTS, USER_SYSCALL, USER_SYSCALL_RET
 from htrun.events.patterns import select, split_commas
@@ -530,7 +531,7 @@ _VALUES: dict[str, Callable[[str, str], dict[str, Any]]] = {
     "-hypertrace": _hypertrace,
     "-D": _named("log", output_path),
     "--log": _named("log", output_path),
-    "--events": _named("events", Path),
+    "--events": _named("events", events_of_program),
     "--summary": _named("summary", output_path),
     "--overflow": _choice("overflow", Overflow),
     "--ring-size": _ring_size,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from htrun.commands.completion import complete_directory, complete_file
+from htrun.commands.input_files import events_of_program
 from htrun.errors import ExitCode, HtrunError
 from htrun.launch import launcher
 from htrun.reports.output import show
@@ -54,7 +55,7 @@ examples:
         complete_file(
             parser.add_argument(
                 "--events",
-                type=Path,
+                type=events_of_program,
                 metavar="FILE",
                 help="name events by this TOML file instead of the names in the trace",
             )

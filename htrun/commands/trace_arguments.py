@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from htrun.commands.completion import complete_directory, complete_file
+from htrun.commands.input_files import input_path
 from htrun.errors import HtrunError
 from htrun.reports.output import warn
 
@@ -33,7 +34,7 @@ def add_trace(parser: argparse.ArgumentParser, *, optional: bool = False) -> Non
     complete_file(
         parser.add_argument(
             "--events",
-            type=Path,
+            type=input_path,
             metavar="FILE",
             help="name events by this TOML file instead of the names in the trace",
         )
@@ -41,7 +42,7 @@ def add_trace(parser: argparse.ArgumentParser, *, optional: bool = False) -> Non
     complete_file(
         parser.add_argument(
             "--guest-formats",
-            type=Path,
+            type=input_path,
             metavar="FILE",
             help="formats that the guest's kernel has not sent: its files events/*/*/format, concatenated",
         )

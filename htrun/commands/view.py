@@ -11,9 +11,9 @@ from htrun.commands.trace_arguments import FILTER_HELP, add_filter, add_trace, e
 from htrun.errors import HtrunError
 from htrun.events.sink import SinkError
 from htrun.reports.missing_spans import no_events
-from htrun.reports.output import show, warn
+from htrun.reports.output import ReaderGone, show, warn
 from htrun.reports.progress import with_progress
-from htrun.sinks.output import STANDARD_OUTPUT, output_path
+from htrun.sinks.output import STANDARD_OUTPUT, has_no_reader, output_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -170,4 +170,6 @@ def _write(path: Path, pieces: Iterable[str]) -> None:
         finally:
             output.close()
     except SinkError as error:
+        if has_no_reader(error):
+            raise ReaderGone from None
         raise HtrunError(str(error)) from error

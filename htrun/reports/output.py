@@ -40,8 +40,8 @@ codecs.register_error(_ERRORS, _as_well_as_possible)
 
 
 def show(text: str) -> None:
-    """Print ``text`` on standard output. Raises `HtrunError` if writing fails, `ReaderGone` if the reader has closed
-    the pipe."""
+    """Print ``text`` on standard output. Raises `HtrunError` if writing fails, also if the reader has closed the
+    pipe."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors=_ERRORS)
     try:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from htrun.analysis.timing.query import SpanQuery
     from htrun.analysis.timing.spans import Unpaired
     from htrun.analysis.trace import Trace
+    from htrun.events.named import NamedEvents
     from htrun.events.records import Events
     from htrun.reports.single_runs import RunOfSpans
 
@@ -65,15 +66,10 @@ class TimedRun:
         return {name: figures for name, figures in found.items() if figures is not None}
 
     @classmethod
-    def read(cls, path: Path, wanted: SpanQuery, events: Path | None) -> TimedRun:
-        """Read the trace at ``path``.
-
-        ``events``: a file with names of events, which replace the names in the trace. Raises `HtrunError`.
-        """
+    def read(cls, path: Path, wanted: SpanQuery, names: NamedEvents | None) -> TimedRun:
+        """Read the trace at ``path``. ``names``: replace the names in the trace. Raises `HtrunError`."""
         from htrun.analysis.trace import Trace
-        from htrun.events.named import NamedEvents
 
-        names = NamedEvents.load(events) if events is not None else None
         return cls.of(Trace.open(path, names, warn), wanted)
 
     @classmethod

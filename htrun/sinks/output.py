@@ -107,6 +107,11 @@ def own_descriptor(path: Path) -> int | None:
     return int(match[1]) if match else _OWN_DESCRIPTORS.get(str(path))
 
 
+def has_no_reader(error: SinkError) -> bool:
+    """Whether ``error`` was raised because the reader of a pipe, such as ``| head``, has closed it."""
+    return isinstance(error.__cause__, BrokenPipeError)
+
+
 def _wait_writable(descriptor: int) -> None:
     """Wait until a write would no longer block, or would fail."""
     poll = select.poll()

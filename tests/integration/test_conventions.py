@@ -1,4 +1,4 @@
-"""Conventions of command lines: ``-`` for standard output, ``--force``, hints for mistakes."""
+"""Conventions of command lines: ``-`` for standard input and output, ``--force``, hints for mistakes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.hypertrace import hypertrace, said
+from tests.support.hypertrace import HYPERTRACE, hypertrace, said
 from tests.support.jobs import NAMES, trace_of_jobs
 from tests.support.run import HTRUN
 from tests.support.toolchain import Toolchain
@@ -41,6 +41,55 @@ def test_a_dash_is_standard_output(directory: Path, toolchain: Toolchain) -> Non
         assert done.stderr == ""
         assert shown in done.stdout
     assert not (directory / "-").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "file", "shown"),
+    [
+        (("header", "-"), "events.toml", "trace_job_begin"),
+        (("header", "-", "-o", "-"), "events.toml", "trace_job_begin"),
+        (("stat", "t", "--no-histograms", "--events", "-"), "events.toml", "\njob "),
+        (("compare", "t", "t2", "--events", "-"), "events.toml", "job"),
+        (("info", "t", "--guest-formats", "-"), "format", "guest_hypertrace"),
+        (("compare", "-", "--vs", "run.json"), "run.json", "job"),
+    ],
+)
+def test_a_dash_is_standard_input(directory: Path, words: tuple[str, ...], file: str, shown: str) -> None:
+    trace_of_jobs(directory / "t2", [1000] * 5)
+    (directory / "format").write_text('name: one\nID: 1\nformat:\n\nprint fmt: ""\n')
+    said("stat", "t", "--events", "events.toml", "--json", "run.json", directory=directory)
+    assert shown in hypertrace(*words, directory=directory, stdin=(directory / file).read_text()).stdout
+    assert not (directory / "-").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ((HTRUN, "--events", "-", "true"), "--events -: standard input belongs to the program; give a file"),
+        ((HYPERTRACE, "bench", "--events", "-", "--", "true"), "--events -: standard input belongs to the program"),
+        ((HYPERTRACE, "bench", "-o", "-", "--", "true"), "--output -: traces are kept in a directory"),
+    ],
+)
+def test_a_dash_that_cannot_be_meant_is_refused(directory: Path, command: tuple[str, ...], reason: str) -> None:
+    done = subprocess.run(command, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (125, "")
+    assert reason in done.stderr
+    assert not (directory / "-").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [("convert", "many", "-", "--format", "csv"), ("view", "many", "-o", "-"), ("print", "many")]
+)
+def test_a_reader_that_has_seen_enough_gets_no_error(directory: Path, words: tuple[str, ...]) -> None:
+    """As with cat: the exit status is that of SIGPIPE."""
+    trace_of_jobs(directory / "many", [1000] * 5000)
+    process = subprocess.Popen([HYPERTRACE, *words], cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.read(1)
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait()) == (b"", 141)
+    process.stderr.close()
 
 
 def test_a_dash_needs_a_format(directory: Path) -> None:
