@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import htrun
 from htrun.errors import HtrunError
 from htrun.guest_library.archive import archive, install
+from htrun.guest_library.jar import jar
 from htrun.guest_library.meson import add_subproject
 from htrun.guest_library.single_header import single_header
 from htrun.guest_library.sources import copy_sources, guest_directory
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import argparse
 
 
-_FILES = ("install", "sources", "single_header", "cmake", "meson")
+_FILES = ("install", "sources", "single_header", "cmake", "meson", "jar")
 """The options that exclude each other and compiler options."""
 
 
@@ -37,6 +38,7 @@ examples:
   hypertrace guest --sources third_party/hypertrace
   cmake -B build -D qemu-hypertrace-guest_DIR=$(hypertrace guest --cmake)
   hypertrace guest --meson .
+  javac -cp $(hypertrace guest --jar) App.java
 
 In CMake, find_package(qemu-hypertrace-guest) provides the target qemu-hypertrace::guest. In Meson, use
 dependency('qemu-hypertrace-guest'). Both build the library with the compiler of the project.
@@ -85,13 +87,18 @@ dependency('qemu-hypertrace-guest'). Both build the library with the compiler of
             type=Path,
             help="add the library to the Meson project in DIR, as a subproject with a wrap file",
         )
+        files.add_argument(
+            "--jar", action="store_true", help="print the path of the library for Java, a jar that a JDK builds once"
+        )
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Print the options, or install or copy the library; returns 0. Raises `HtrunError`."""
         flags = arguments.cflags or arguments.libs or arguments.static
         files = any(getattr(arguments, name) for name in _FILES)
         if not flags and not files:
-            raise HtrunError("give one of --cflags, --libs, --install, --sources, --single-header, --cmake or --meson")
+            raise HtrunError(
+                "give one of --cflags, --libs, --install, --sources, --single-header, --cmake, --meson or --jar"
+            )
         if flags and files:
             raise HtrunError("--cflags, --libs and --static cannot be combined with other output")
         if arguments.install:
@@ -105,6 +112,8 @@ dependency('qemu-hypertrace-guest'). Both build the library with the compiler of
             show(f"{guest_directory() / 'user' / 'cmake'}\n")
         elif arguments.meson:
             add_subproject(arguments.meson)
+        elif arguments.jar:
+            show(f"{jar()}\n")
         else:
             show(_flags(arguments) + "\n")
         return 0

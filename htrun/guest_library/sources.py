@@ -10,7 +10,7 @@ from htrun.errors import HtrunError
 _INSTALLED = Path(__file__).parent / "files"
 """The copy of the repository's ``guest`` directory in an installed htrun. ``setup.py`` makes the copy."""
 _REPOSITORY = Path(__file__).parents[2] / "guest"
-_BUILT = ("build", "*.o", "*.d", "prebuilt")
+_BUILT = ("build", "*.o", "*.d", "prebuilt", "__pycache__")
 """Patterns of files that lie among the sources but are not sources: build products and prebuilt archives."""
 
 

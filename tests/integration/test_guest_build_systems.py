@@ -161,6 +161,8 @@ def test_they_build_all_files_of_the_library(name: str) -> None:
         ("user/cmake/qemu-hypertrace-guest-config-version.cmake", 'set(PACKAGE_VERSION "{}")'),
         ("user/meson.build", "version: '{}'"),
         ("linux-module/dkms.conf", 'PACKAGE_VERSION="{}"\n'),
+        ("java/Makefile", "VERSION := {}\n"),
+        ("java/manifest.txt", "Implementation-Version: {}\n"),
     ],
 )
 def test_each_file_has_the_version(name: str, line: str) -> None:

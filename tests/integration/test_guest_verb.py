@@ -32,6 +32,16 @@ int main(void)
 }}
 """
 
+_JAVA = """
+package app;
+
+public final class App {
+    public static void main(String[] words) {
+        System.out.println(hypertrace.Hypertrace.class.getModule().getName() + " " + hypertrace.Hypertrace.isOpen());
+    }
+}
+"""
+
 
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -141,7 +151,7 @@ def test_sources(app: Path, htrun: Htrun, tmp_path: Path) -> None:
     copy = tmp_path / "hypertrace"
     hypertrace("guest", "--sources", copy)
     assert (copy / "linux-module" / "Makefile").is_file()
-    assert not list(copy.rglob("*.o"))
+    assert not [*copy.rglob("*.o"), *copy.rglob("__pycache__")]
     subprocess.run(["make", "-s", "-C", copy / "user"], check=True)
     compile_by("gcc", "-o", "app", app, f"-I{copy / 'user'}", *copy.glob("user/build/*/*.a"), "-pthread")
     emits_all(htrun, app.with_suffix(""))
@@ -149,10 +159,34 @@ def test_sources(app: Path, htrun: Htrun, tmp_path: Path) -> None:
     assert failed.stderr == f"hypertrace: {copy} exists already; give the name of a new directory\n"
 
 
+def test_jar(app: Path, tmp_path: Path) -> None:
+    """The module of an application needs it by its name. It is built once."""
+    compiler, machine = require_tool("javac", "default-jdk-headless"), require_tool("java", "default-jdk-headless")
+    jar = Path(hypertrace("guest", "--jar").stdout.strip())
+    built = jar.stat().st_mtime_ns
+    (tmp_path / "module-info.java").write_text("module app { requires hypertrace; }\n")
+    (tmp_path / "App.java").write_text(_JAVA)
+    words = ("-Xlint:all,-requires-automatic", "-Werror", "-p", jar, "-d", "classes/app")
+    subprocess.run([compiler, *words, "module-info.java", "App.java"], check=True)
+    command: list[str | Path] = [machine, "-p", f"classes:{jar}", "-m", "app/app.App"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout == "hypertrace false\n"
+    assert Path(hypertrace("guest", "--jar").stdout.strip()).stat().st_mtime_ns == built
+
+
+def test_jar_without_a_jdk(app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("bin", "cache"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "bin" / "make").symlink_to(require_tool("make", "make"))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    message = hypertrace("guest", "--jar", status=125).stderr
+    assert message == "hypertrace: there is no javac; install a JDK (Debian's package default-jdk-headless)\n"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ((), "give one of --cflags, --libs, --install, --sources, --single-header, --cmake or --meson"),
+        ((), "give one of --cflags, --libs, --install, --sources, --single-header, --cmake, --meson or --jar"),
         (("--libs", "--single-header"), "--cflags, --libs and --static cannot be combined with other output"),
         (
             ("--libs", "--cc", "nonesuch-gcc"),
