@@ -104,11 +104,12 @@ class Clock:
 
     ``source``: the counter of the ticks. ``error_ns``: the maximum error of a converted time compared with
     CLOCK_REALTIME. It holds if the clocks' rates are steady between two conversions, and if CLOCK_REALTIME is not set
-    during the run.
+    during the run. ``doubt``: why the processor's counter is not the source; empty if it is.
     """
 
-    def __init__(self, source: ClockSource) -> None:
+    def __init__(self, source: ClockSource, doubt: str = "") -> None:
         self.source = source
+        self.doubt = doubt
         real = tightest(source, time.CLOCK_REALTIME)
         first = tightest(source, time.CLOCK_MONOTONIC)
         # A rate that is accurate to 1e-4 suffices for the few microseconds between the two samples.

@@ -195,9 +195,5 @@ class Recording:
 def _choose_clock(options: RunOptions, warnings: Warnings) -> Clock:
     clock = hosts.current().best_clock()
     if clock.source.name != hosts.current().counter and options.patch:
-        warnings.warn(
-            Kind.CLOCK,
-            "tsc",
-            "this processor's time stamp counter is not invariant: sites are not patched, and each event traps",
-        )
+        warnings.warn(Kind.CLOCK, "tsc", f"{clock.doubt}: sites are not patched, and each event traps")
     return clock

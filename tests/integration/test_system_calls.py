@@ -370,7 +370,9 @@ def test_half_of_a_denied_call_is_recorded_once(half: str, toolchain: Toolchain,
 def test_the_same_without_a_counter_to_trust(toolchain: Toolchain, work: Path, tmp_path: Path) -> None:
     """Then all stops are handled in Python."""
     program = str(toolchain.compile(_GUESTS / "calls_processes.c"))
-    script = changed_htrun(tmp_path, "from htrun.hosts.x86_64 import counter\ncounter.tsc_is_invariant = lambda: False")
+    script = changed_htrun(
+        tmp_path, "from htrun.hosts.x86_64 import counter\ncounter.doubt_about_tsc = lambda: 'a doubt'"
+    )
     channel = tmp_path / "channel"
     words: list[str | Path] = [
         script,

@@ -17,7 +17,8 @@ _SECOND = 1_000_000_000
 
 def best_clock() -> Clock:
     """A clock on the time stamp counter if this counter is reliable; otherwise a clock on CLOCK_MONOTONIC."""
-    return Clock(TscSource() if tsc_is_invariant() else MonotonicSource())
+    doubt = doubt_about_tsc()
+    return Clock(MonotonicSource(), doubt) if doubt else Clock(TscSource())
 
 
 class TscSource:
@@ -57,21 +58,28 @@ class TscSource:
         return Sample(out[0], out[1] * _SECOND + out[2], out[3])
 
 
-def tsc_is_invariant() -> bool:
-    """Whether the time stamp counter runs at a constant rate in all frequency and sleep states of the processor.
+def doubt_about_tsc(root: Path = Path("/")) -> str:
+    """Why the time stamp counter may not run at a constant rate in all frequency and sleep states of the processor;
+    empty if it does.
 
     /proc/cpuinfo must list ``constant_tsc`` and ``nonstop_tsc``. The kernel must not have marked the counter as
     unstable (``tsc_unstable``), and its clock source must be ``tsc``, or a hypervisor's clock that is based on the
-    counter.
+    counter. ``root``: the directory that contains proc and sys.
     """
     try:
-        flags = _flags(Path("/proc/cpuinfo"))
-        source = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource").read_text().strip()
-    except OSError:
-        return False
-    return {"constant_tsc", "nonstop_tsc"} <= flags and source in _CLOCK_SOURCES_ON_TSC
+        missing = sorted(_INVARIANT - _flags(root / "proc/cpuinfo"))
+        source = (root / _CLOCK_SOURCE).read_text().strip()
+    except OSError as error:
+        return f"cannot read {error.filename} ({error.strerror}), so the time stamp counter is not used"
+    if missing:
+        return f"this processor's time stamp counter is not invariant (/proc/cpuinfo lacks {' and '.join(missing)})"
+    if source not in _CLOCK_SOURCES_ON_TSC:
+        return f"the kernel does not use the time stamp counter (/{_CLOCK_SOURCE} is {source})"
+    return ""
 
 
+_INVARIANT = {"constant_tsc", "nonstop_tsc"}
+_CLOCK_SOURCE = "sys/devices/system/clocksource/clocksource0/current_clocksource"
 _CLOCK_SOURCES_ON_TSC = {"tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "xen"}
 """The kernel's clock sources that are the counter itself, or a linear function of the counter."""
 
