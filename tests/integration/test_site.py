@@ -43,7 +43,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(site: Path) -> Iterator[str]:
-    """Of a server of the site: the search of a page does not work from a disk."""
+    """Of a server of the site."""
     handler = partial(Quiet, directory=str(site))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = Thread(target=server.serve_forever)
@@ -130,8 +130,9 @@ def test_pages_are_accessible(address: str, tab: Tab, scheme: str) -> None:
     assert tab.errors == []
 
 
-def test_the_search_finds_an_option(address: str, tab: Tab) -> None:
-    visit(tab, f"{address}/index.html?q=fail-on")
+@pytest.mark.parametrize("place", ["server", "disk"])
+def test_the_search_finds_an_option(site: Path, address: str, tab: Tab, place: str) -> None:
+    visit(tab, f"{address if place == 'server' else site.as_uri()}/index.html?q=fail-on")
     tab.wait_for("document.querySelector('.md-search-result__link[href*=\"hypertrace.html\"]') !== null")
 
 
