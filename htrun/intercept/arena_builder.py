@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import resource
 from contextlib import suppress
 from pathlib import Path
 
@@ -234,7 +235,7 @@ def _is_same(tid: int, descriptor: int, file: int) -> bool:
 def _most_rings(tid: int, pool: RingPool) -> int:
     """The number of rings that may be mapped now. This is all rings, unless the guest's address space is limited.
     Raises `NoRoom`."""
-    limit = limit_of(tid, "Max address space")
+    limit = limit_of(tid, resource.RLIMIT_AS)
     if limit is None:
         return pool.most
     used = int(Path(f"/proc/{tid}/statm").read_text().split()[0]) * mmap.PAGESIZE

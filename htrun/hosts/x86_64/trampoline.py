@@ -192,11 +192,13 @@ _MOST_TEMPLATES = 4096
 def _template(
     store: Store, code_address: int, context: TrampolineContext, at: int, *, flags_live: bool, ordered: bool
 ) -> tuple[Template, _Registers]:
-    """The template of the trampoline that `build` makes with these arguments. Trampolines of one form share a template,
-    which is made only once."""
+    """The template of the trampoline that `build` makes with these arguments. Trampolines whose code differs only in
+    the fields of the template share it."""
     near = _is_near(code_address + store.length, at)
+    # The code of a store that always writes to the control word does not depend on the address of this word.
+    operand = None if _hits_always(store, context) else store.memory
     sizes = context.num_args, context.slot_stride, context.max_clients
-    key = Form.of(store, context, flags_live=flags_live), sizes, ordered, near
+    key = store.code, operand, sizes, context.guest_big_endian, context.self_pointers, flags_live, ordered, near
     known = _templates.get(key)
     if known is None:
         registers = _Registers.for_store(store, context.num_args)
@@ -399,7 +401,7 @@ def _check(store: Store, registers: _Registers, context: TrampolineContext) -> I
         yield from asm.constant(Register.RAX, "control")
         yield asm.compare(registers.a if base is None else base, Register.RAX)
         yield from asm.jump_if(asm.JNE, "undo")
-    elif store.memory.displacement != context.control_address:
+    elif not _hits_always(store, context):
         raise NotAStore(f"{store.text} never stores to the control word")
     yield asm.compare_immediate(Register.RDX, context.max_clients)
     yield from asm.jump_if(asm.JAE, "undo")
@@ -548,6 +550,11 @@ def _is_static(store: Store) -> bool:
     """Whether the store always writes to the same address."""
     memory = store.memory
     return memory.base is None and memory.index is None and memory.segment is None
+
+
+def _hits_always(store: Store, context: TrampolineContext) -> bool:
+    """Whether the store always writes to the control word."""
+    return _is_static(store) and store.memory.displacement == context.control_address
 
 
 def _plain_base(store: Store) -> RegisterNumber | None:

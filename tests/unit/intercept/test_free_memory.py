@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import subprocess
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import NoReturn
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from htrun.intercept.free_memory import PAGE, FreeMemory, Range, gaps, limit_of
+from htrun.tracee.ptrace import MOST_THREADS
 
 RANGES = st.lists(st.integers(1, 400), max_size=12, unique=True).map(
     lambda pages: [
@@ -105,6 +106,25 @@ def test_everything_proposed_can_be_mapped_by_an_unprivileged_user(cat: int) -> 
         assert next(memory.proposals(0, 1 << 47, 1, PAGE))[0] >= int(lowest.read())
 
 
-def test_limits() -> None:
-    soft = resource.getrlimit(resource.RLIMIT_STACK)[0]
-    assert limit_of(os.getpid(), "Max stack size") == (None if soft == resource.RLIM_INFINITY else soft)
+LIMITS = [(1 << 30, 1 << 30), (resource.RLIM_INFINITY, None)]
+
+
+@pytest.mark.parametrize(("soft", "expected"), LIMITS)
+@pytest.mark.parametrize("limit", [resource.RLIMIT_STACK, resource.RLIMIT_AS])
+def test_limits(cat: int, limit: int, soft: int, expected: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    hard = resource.prlimit(cat, limit)[1]
+    if soft == resource.RLIM_INFINITY != hard:
+        soft = expected = hard
+    resource.prlimit(cat, limit, (soft, hard))
+    assert limit_of(cat, limit) == expected
+
+    def refuse(_pid: int, _limit: int) -> NoReturn:
+        raise PermissionError
+
+    monkeypatch.setattr(resource, "prlimit", refuse)
+    assert limit_of(cat, limit) == expected
+
+
+def test_a_process_that_is_gone_has_no_limits() -> None:
+    with pytest.raises(ProcessLookupError):
+        limit_of(MOST_THREADS, resource.RLIMIT_AS)
