@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 from htrun.hosts.any_host import Machine
 
@@ -189,16 +188,14 @@ class Plan(Protocol):
         """The reason why there is no candidate; None if there are candidates."""
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """One write in a change of code. Every processor must see this write before the next write is made."""
 
     address: int
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class TrampolineContext:
+class TrampolineContext(NamedTuple):
     """The properties that all trampolines of an address space share.
 
     ``control_address``: the control word in the guest's mapping. ``data_address``: slot 0 in htrun's own mapping.

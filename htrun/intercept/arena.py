@@ -16,7 +16,6 @@ import bisect
 import fcntl
 import mmap
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from htrun.intercept.family import Family
@@ -92,19 +91,21 @@ class CodeMemory:
         self._free.setdefault(size, []).append(offset)
 
 
-@dataclass(eq=False, slots=True)
 class CodeRun:
     """Contiguous pages of trampolines: ``size`` bytes, at ``address`` in the tracee and at ``offset`` in the code
     memory."""
 
-    address: int
-    size: int
-    offset: int
-    free: list[tuple[int, int]] = field(default_factory=list)
-    """The free address ranges ``(start, end)`` within these pages, sorted."""
-    shares: int = 1
-    """The number of address spaces that map these pages. A forked child shares the pages, and the list of free
-    ranges."""
+    __slots__ = ("address", "free", "offset", "shares", "size")
+
+    def __init__(self, address: int, size: int, offset: int, free: list[tuple[int, int]] | None = None) -> None:
+        self.address = address
+        self.size = size
+        self.offset = offset
+        self.free = free if free is not None else []
+        """The free address ranges ``(start, end)`` within these pages, sorted."""
+        self.shares = 1
+        """The number of address spaces that map these pages. A forked child shares the pages, and the list of free
+        ranges."""
 
     @property
     def end(self) -> int:
@@ -125,15 +126,17 @@ class CodeRun:
         return None
 
 
-@dataclass(eq=False, slots=True)
 class ThreadTable:
     """The table that maps thread pointers to rings. It is at ``address`` in the tracee. The tracee can only read it."""
 
-    address: int
-    entries: dict[int, int] = field(default_factory=dict)
-    """The thread pointer in each used entry. The keys are the offsets of the entries in the table (bytes)."""
-    written: set[int] = field(default_factory=set)
-    """The offsets of all entries that have ever been used (bytes)."""
+    __slots__ = ("address", "entries", "written")
+
+    def __init__(self, address: int, written: set[int] | None = None) -> None:
+        self.address = address
+        self.entries: dict[int, int] = {}
+        """The thread pointer in each used entry. The keys are the offsets of the entries in the table (bytes)."""
+        self.written = written if written is not None else set()
+        """The offsets of all entries that have ever been used (bytes)."""
 
     def fork(self) -> ThreadTable:
         """The copy of the table in a forked child. It must be cleared before the child runs."""
@@ -182,39 +185,69 @@ class ThreadTable:
         self.written.clear()
 
 
-@dataclass(eq=False, slots=True)
 class Arena:
     """The memory that htrun has in one address space. All addresses are the tracee's."""
 
-    rings: RingMaps
-    """The rings that are mapped."""
-    data: int
-    """The address of htrun's own mapping of the channel's data region."""
-    data_size: int
-    """The size of the data region in bytes."""
-    table: ThreadTable
-    self_pointers: bool
-    """Whether trampolines identify a thread by the word at the address in its thread pointer (`TrampolineContext`)."""
-    code: CodeMemory
-    memory: int = 0
-    """The number of the channel's memory. Trampolines record only the events in this memory."""
-    family: Family = field(default_factory=Family)
-    """The processes with which this process shares trampolines."""
-    free_memory: FreeMemory = field(default_factory=FreeMemory)
-    controls: frozenset[int] = frozenset()
-    """The addresses of the control words for which there may be patches."""
-    additions: int = 0
-    """The value of ``family.additions`` when this address space was last compared with its family."""
-    trampolines: dict[int, tuple[Site, Trampoline]] = field(default_factory=dict)
-    """The trampolines, by start address. A trampoline stays after its patch is removed, because a thread may still be
-    inside."""
-    runtimes: list[int] = field(default_factory=list)
-    """The addresses of the runtime stubs. All trampolines that can reach a stub share it."""
-    runs: list[CodeRun] = field(default_factory=list)
-    """The code runs, sorted by address."""
-    _run_starts: list[int] = field(default_factory=list)
-    _starts: list[int] = field(default_factory=list)
-    """The keys of `trampolines`, sorted."""
+    __slots__ = (
+        "_run_starts",
+        "_starts",
+        "additions",
+        "code",
+        "controls",
+        "data",
+        "data_size",
+        "family",
+        "free_memory",
+        "memory",
+        "rings",
+        "runs",
+        "runtimes",
+        "self_pointers",
+        "table",
+        "trampolines",
+    )
+
+    def __init__(
+        self,
+        rings: RingMaps,
+        data: int,
+        data_size: int,
+        table: ThreadTable,
+        self_pointers: bool,
+        code: CodeMemory,
+        memory: int = 0,
+        family: Family | None = None,
+    ) -> None:
+        self.rings = rings
+        """The rings that are mapped."""
+        self.data = data
+        """The address of htrun's own mapping of the channel's data region."""
+        self.data_size = data_size
+        """The size of the data region in bytes."""
+        self.table = table
+        self.self_pointers = self_pointers
+        """Whether trampolines identify a thread by the word at the address in its thread pointer
+        (`TrampolineContext`)."""
+        self.code = code
+        self.memory = memory
+        """The number of the channel's memory. Trampolines record only the events in this memory."""
+        self.family = family if family is not None else Family()
+        """The processes with which this process shares trampolines."""
+        self.free_memory = FreeMemory()
+        self.controls: frozenset[int] = frozenset()
+        """The addresses of the control words for which there may be patches."""
+        self.additions = 0
+        """The value of ``family.additions`` when this address space was last compared with its family."""
+        self.trampolines: dict[int, tuple[Site, Trampoline]] = {}
+        """The trampolines, by start address. A trampoline stays after its patch is removed, because a thread may still
+        be inside."""
+        self.runtimes: list[int] = []
+        """The addresses of the runtime stubs. All trampolines that can reach a stub share it."""
+        self.runs: list[CodeRun] = []
+        """The code runs, sorted by address."""
+        self._run_starts: list[int] = []
+        self._starts: list[int] = []
+        """The keys of `trampolines`, sorted."""
 
     def fork(self, mapped: list[tuple[int, int]]) -> Arena | None:
         """The arena in the memory of a forked child. ``mapped``: the ranges that the child has mapped, without memory

@@ -10,8 +10,7 @@ site once for each child.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +28,7 @@ Kind = tuple[int, bool, bool]
 trampoline identifies threads (`Arena.self_pointers`), and whether the guest is big-endian."""
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(NamedTuple):
     """A patch, the address of the runtime stub that its trampoline uses, and the pages that contain trampoline and
     stub."""
 
@@ -39,20 +37,22 @@ class Made:
     pages: tuple[object, object]
 
 
-@dataclass(eq=False, slots=True)
 class Family:
     """Processes whose address spaces were forked from a common address space that had an arena."""
 
-    additions: int = 0
-    """The number of patches that have been made so far."""
-    _emitted: int = 0
-    """A score of recent threads. A thread that has emitted adds one, and a thread that has exited without an event
-    subtracts one. The score is at least 0 and at most `_MOST_SURE`."""
-    _sites: dict[int, list[Site]] = field(default_factory=dict)
-    _made: dict[tuple[int, Kind], Made] = field(default_factory=dict)
-    """The latest patch for each site number and kind."""
-    _newest: dict[int, Site] = field(default_factory=dict)
-    """The sites for which patches were made, by address. The site with the most recent patch is last."""
+    __slots__ = ("_emitted", "_made", "_newest", "_sites", "additions")
+
+    def __init__(self) -> None:
+        self.additions = 0
+        """The number of patches that have been made so far."""
+        self._emitted = 0
+        """A score of recent threads. A thread that has emitted adds one, and a thread that has exited without an event
+        subtracts one. The score is at least 0 and at most `_MOST_SURE`."""
+        self._sites: dict[int, list[Site]] = {}
+        self._made: dict[tuple[int, Kind], Made] = {}
+        """The latest patch for each site number and kind."""
+        self._newest: dict[int, Site] = {}
+        """The sites for which patches were made, by address. The site with the most recent patch is last."""
 
     @property
     def emits(self) -> bool:

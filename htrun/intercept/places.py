@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """The mapping that contains an instruction: its addresses ``[start, end)`` and its file.
 
     ``file``: the path. It is empty for generated code, which is code in anonymous memory or in memory that the tracee

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 _FEW = 32
@@ -47,13 +46,16 @@ class Piece(NamedTuple):
         return Piece(first, count, self.size, self.base + first * self.size)
 
 
-@dataclass(eq=False, slots=True)
 class RingMaps:
-    """The rings that are mapped in one address space. ``most``: the number of rings in the pool."""
+    """The rings that are mapped in one address space."""
 
-    most: int
-    pieces: list[Piece] = field(default_factory=list)
-    """The pieces, sorted by ring number. They do not overlap."""
+    __slots__ = ("most", "pieces")
+
+    def __init__(self, most: int, pieces: list[Piece] | None = None) -> None:
+        self.most = most
+        """The number of rings in the pool."""
+        self.pieces = pieces if pieces is not None else []
+        """The pieces, sorted by ring number. They do not overlap."""
 
     def __contains__(self, address: int) -> bool:
         return any(piece.address <= address < piece.end for piece in self.pieces)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from htrun.intercept.places import Place
 
@@ -17,8 +16,7 @@ _MOST_PATIENCE = 4096
 """The maximum number of traps to wait before a site is patched again. A patch costs as much as about ten traps."""
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
+class Patch(NamedTuple):
     """The jump that replaces a site's store and leads to a trampoline."""
 
     original: bytes
@@ -43,38 +41,67 @@ _MANY_TRAPS = 10_000
 """htrun warns about a site that has trapped this number of times, which takes about a second."""
 
 
-@dataclass(eq=False, slots=True)
 class Site:
     """One instruction in one address space that has stored to the control region."""
 
-    number: int
-    """The number of the site in records. It is unique in the run."""
-    pid: int
-    """The id of the process in which the site was first seen."""
-    address: int
-    """The address of the instruction."""
-    code: bytes
-    """The bytes of the instruction when it was decoded. Generated code may be rewritten in place."""
-    store: Store
-    """The decoded instruction."""
-    place: Place
-    """The mapping that contains the instruction."""
-    traps: int = 0
-    """The number of traps at this site, including those in related processes."""
-    patch: Patch | None = None
-    """The patch that is in place; None if there is none."""
-    refused: str = ""
-    """The reason why the site can't be patched; empty if it can be."""
-    made: dict[int, Patch] = field(default_factory=dict)
-    """Patches that were in place earlier and may be used again, by the address of their control word."""
-    losses: int = 0
-    """The number of times that the guest has overwritten a patch of the site."""
-    not_before: int = 0
-    """The number of traps after which the site may be patched again."""
-    siblings: dict[bytes, Site] = field(default_factory=dict)
-    """All sites that have ever been at this address, including this site, by the bytes of their instruction."""
-    parent: Site | None = None
-    """The same site in the related process that had the site first; None in that process itself."""
+    __slots__ = (
+        "address",
+        "code",
+        "losses",
+        "made",
+        "not_before",
+        "number",
+        "parent",
+        "patch",
+        "pid",
+        "place",
+        "refused",
+        "siblings",
+        "store",
+        "traps",
+    )
+
+    def __init__(
+        self,
+        number: int,
+        pid: int,
+        address: int,
+        code: bytes,
+        store: Store,
+        place: Place,
+        *,
+        patch: Patch | None = None,
+        refused: str = "",
+        parent: Site | None = None,
+    ) -> None:
+        self.number = number
+        """The number of the site in records. It is unique in the run."""
+        self.pid = pid
+        """The id of the process in which the site was first seen."""
+        self.address = address
+        """The address of the instruction."""
+        self.code = code
+        """The bytes of the instruction when it was decoded. Generated code may be rewritten in place."""
+        self.store = store
+        """The decoded instruction."""
+        self.place = place
+        """The mapping that contains the instruction."""
+        self.traps = 0
+        """The number of traps at this site, including those in related processes."""
+        self.patch = patch
+        """The patch that is in place; None if there is none."""
+        self.refused = refused
+        """The reason why the site can't be patched; empty if it can be."""
+        self.made: dict[int, Patch] = {}
+        """Patches that were in place earlier and may be used again, by the address of their control word."""
+        self.losses = 0
+        """The number of times that the guest has overwritten a patch of the site."""
+        self.not_before = 0
+        """The number of traps after which the site may be patched again."""
+        self.siblings: dict[bytes, Site] = {}
+        """All sites that have ever been at this address, including this site, by the bytes of their instruction."""
+        self.parent = parent
+        """The same site in the related process that had the site first; None in that process itself."""
 
     def fork(self) -> Site:
         """A copy of the site for a forked child. The copy is patched if this site is patched."""

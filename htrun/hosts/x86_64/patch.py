@@ -10,7 +10,7 @@ begins one byte later. Then the jump borrows one more byte, and reaches another,
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from iced_x86 import Decoder, FlowControl, Instruction
 
@@ -35,8 +35,7 @@ HIGHEST_ADDRESS = (1 << 47) - 4096
 """The end of user addresses with four-level page tables (Documentation/arch/x86/x86_64/mm.rst)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """One way to patch a site.
 
     ``site``: the address of the site; ``original``: the bytes of the store. ``prefixes``: the number of prefixes before
@@ -66,8 +65,7 @@ class Candidate:
         return (jump + self.original[len(jump) :])[:length]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """The possible patches of a site: ``candidates``, the widest window first. ``reason``: the reason why there are no
     candidates; None if there are candidates."""
 

@@ -17,10 +17,9 @@ Importing iced-x86 takes 20 ms, so it is imported when the first instruction is 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import cache
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from htrun.hosts.host import NotAStore
 from htrun.hosts.x86_64.vectors import REGISTER_SET, vector_register
@@ -36,8 +35,7 @@ MAX_INSTRUCTION = 15
 _MASK64 = (1 << 64) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryOperand:
+class MemoryOperand(NamedTuple):
     """The operand ``segment base + base + index * scale + displacement``. The sum without the segment base is truncated
     to ``address_size`` bytes.
 
@@ -47,7 +45,7 @@ class MemoryOperand:
     """
 
     base: str | None
-    index: str | None
+    index: str | None  # type: ignore[assignment]
     scale: int
     displacement: int
     address_size: int
@@ -55,23 +53,20 @@ class MemoryOperand:
     ip_relative: bool
 
 
-@dataclass(frozen=True, slots=True)
-class RegisterSource:
+class RegisterSource(NamedTuple):
     """A general register by its full name. The value starts at bit ``shift`` (8 for ``%ah`` and similar registers)."""
 
     name: str
     shift: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ImmediateSource:
+class ImmediateSource(NamedTuple):
     """A constant, truncated to the size of the store."""
 
     constant: int
 
 
-@dataclass(frozen=True, slots=True)
-class VectorSource:
+class VectorSource(NamedTuple):
     """A vector register (0 to 31). The value starts at byte ``offset`` of the register."""
 
     register: int
@@ -81,29 +76,47 @@ class VectorSource:
 Source = RegisterSource | ImmediateSource | VectorSource
 
 
-@dataclass(frozen=True, slots=True)
 class Store:
     """One plain store.
 
     ``address``: the address of the instruction. ``code``: the bytes of the instruction. ``bits``: 64 or 32, the kind of
-    code that contains the instruction. ``text``: the instruction in AT&T syntax. ``size``: the number of bytes written,
-    1 to 64. ``byte_swapped``: whether it is a ``movbe``.
+    code that contains the instruction. ``size``: the number of bytes written, 1 to 64. ``byte_swapped``: whether it is
+    a ``movbe``.
 
     ``effective_address(regs)``: the address of the written memory. ``value(regs)``: the content of this memory after
     the store, an unsigned little-endian number of ``size`` bytes; for vector stores, see `vector_value`. Both functions
     take the registers before the store (`Registers`).
     """
 
-    address: int
-    code: bytes
-    bits: int
-    text: str
-    size: int
-    memory: MemoryOperand
-    source: Source
-    byte_swapped: bool
-    effective_address: Callable[[Any], int] = field(repr=False, compare=False)
-    value: Callable[[Any], int] = field(repr=False, compare=False)
+    __slots__ = ("address", "bits", "byte_swapped", "code", "effective_address", "memory", "size", "source", "value")
+
+    def __init__(
+        self,
+        address: int,
+        code: bytes,
+        bits: int,
+        *,
+        size: int,
+        memory: MemoryOperand,
+        source: Source,
+        byte_swapped: bool,
+    ) -> None:
+        self.address = address
+        self.code = code
+        self.bits = bits
+        self.size = size
+        self.memory = memory
+        self.source = source
+        self.byte_swapped = byte_swapped
+        self.effective_address = _address_accessor(memory, bits)
+        self.value = _value_accessor(source, size, byte_swapped)
+
+    @property
+    def text(self) -> str:
+        """The instruction in AT&T syntax. The first call takes a millisecond."""
+        from iced_x86 import Decoder
+
+        return describe(Decoder(self.bits, self.code, ip=self.address).decode())
 
     @property
     def length(self) -> int:
@@ -167,16 +180,13 @@ def decode_store(code: bytes, address: int, bits: int) -> Store:
     source = _source(instruction, size)
     byte_swapped = _swaps_bytes(instruction)
     return Store(
-        address=address,
-        code=bytes(code[: instruction.len]),
-        bits=bits,
-        text=describe(instruction),
+        address,
+        bytes(code[: instruction.len]),
+        bits,
         size=size,
         memory=memory,
         source=source,
         byte_swapped=byte_swapped,
-        effective_address=_address_accessor(memory, bits),
-        value=_value_accessor(source, size, byte_swapped),
     )
 
 
@@ -190,8 +200,7 @@ def describe(instruction: Instruction) -> str:
     return formatter.format(instruction)
 
 
-@dataclass(frozen=True, slots=True)
-class _Mnemonics:
+class _Mnemonics(NamedTuple):
     """Instructions whose first operand is in memory, and that only write this operand. Some of these instructions do
     not store the lowest part of a register, but another part."""
 
@@ -232,13 +241,12 @@ def _refuse_others(instruction: Instruction) -> None:
     from iced_x86 import OpAccess, OpKind
 
     accesses = storing_accesses(instruction)
-    text = describe(instruction)
     if any(access not in (OpAccess.WRITE, OpAccess.COND_WRITE) for access in accesses) or instruction.has_lock_prefix:
-        raise NotAStore(f"{text} does more than store")
+        raise NotAStore(f"{describe(instruction)} does more than store")
     if instruction.mnemonic not in _mnemonics().plain or instruction.op0_kind != OpKind.MEMORY:
-        raise NotAStore(f"{text} does more than store")
+        raise NotAStore(f"{describe(instruction)} does more than store")
     if instruction.has_op_mask:
-        raise NotAStore(f"{text} stores under a mask")
+        raise NotAStore(f"{describe(instruction)} stores under a mask")
 
 
 def _size(instruction: Instruction) -> int:

@@ -7,20 +7,18 @@ the code and the offsets cannot disagree. The idea comes from rr's ``assembly_te
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from htrun.hosts.host import OutOfReach
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A name for the position of the next byte: a target for branches in the template, and for `Linked.offset`."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Relative:
+class Relative(NamedTuple):
     """Four bytes: the distance to the target's address. It is counted from ``behind`` bytes after the end of this
     field."""
 
@@ -28,15 +26,13 @@ class Relative:
     behind: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Absolute:
+class Absolute(NamedTuple):
     """Eight bytes: the address or the value of a name."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """Four bytes: the value of a name, an unsigned number."""
 
     name: str
@@ -45,8 +41,7 @@ class Word:
 Piece = bytes | Place | Relative | Absolute | Word
 
 
-@dataclass(frozen=True, slots=True)
-class Linked:
+class Linked(NamedTuple):
     """The code of a template for one address, and the offset of each named position."""
 
     code: bytes
@@ -57,8 +52,7 @@ class Linked:
         return self.places[place]
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(NamedTuple):
     """The declaration of a piece of machine code.
 
     ``code``: the code with zeros in all fields. ``fields``: each field, and the offset of its first byte. ``places``:

@@ -19,9 +19,8 @@ zone. `htrun.rings.layout` describes the memory that it uses.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from iced_x86 import Code, Decoder, Instruction, Register
 from iced_x86 import MemoryOperand as Operand
@@ -64,8 +63,7 @@ RUNTIME_RCX, RUNTIME_WAY_BACK = _SPILL, _VALUE
 and RDX while it uses RDX."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trampoline:
+class Trampoline(NamedTuple):
     """The machine code for one site. All offsets are bytes from ``address``.
 
     ``address``: the address of ``code``. ``entry``: the target of the site's jump. ``original``: the offset of the
@@ -93,9 +91,9 @@ class Trampoline:
     undo: int
     ways_back: int
 
-    def __contains__(self, address: int) -> bool:
+    def __contains__(self, address: object) -> bool:
         """Whether ``address``, a program counter, is inside the trampoline."""
-        return 0 <= address - self.address < len(self.code)
+        return isinstance(address, int) and 0 <= address - self.address < len(self.code)
 
     def is_before_commit(self, offset: int) -> bool:
         """Whether a thread that is about to execute the instruction at ``offset`` has not published its record yet.
@@ -115,8 +113,7 @@ def flags_at_site(eflags: int, saved: int) -> int:
     return eflags & ~(_LAHF_FLAGS | _OVERFLOW) | saved >> 8 & _LAHF_FLAGS | (saved & 1) * _OVERFLOW
 
 
-@dataclass(frozen=True, slots=True)
-class _Registers:
+class _Registers(NamedTuple):
     """The roles of registers in a trampoline. ``rax`` and ``rdx`` are always scratch registers, since ``rdtsc`` changes
     them."""
 
@@ -243,8 +240,7 @@ def _declared(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(NamedTuple):
     """The form of a trampoline. Two trampolines of a run with the same form, and the same numbers of arguments, slots
     and fences, have the same length, whatever their addresses. If one of them cannot be built, the other cannot be
     built either. An ip-relative store has another operand at each address."""

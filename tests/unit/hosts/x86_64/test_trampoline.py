@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -404,7 +404,7 @@ def expecting_another(made: Scene) -> Scene:
     assert place not in ring.table_offsets(made.values["fs_base"])
     made.machine.write_u64(TABLE + place, stranger)
     made.machine.write_u64(TABLE + place + 8, made.machine.at(ELSEWHERE))
-    made.context = replace(made.context, likely_entry=place)
+    made.context = made.context._replace(likely_entry=place)
     return made
 
 
@@ -549,7 +549,7 @@ def test_a_store_that_always_misses_the_control_word_has_no_trampoline(machine: 
 
 def test_a_runtime_stub_out_of_reach_is_an_error(machine: Machine) -> None:
     made = scene(machine, "41891c24")
-    made.context = replace(made.context, runtime_address=made.context.runtime_address + (1 << 32))
+    made.context = made.context._replace(runtime_address=made.context.runtime_address + (1 << 32))
     with pytest.raises(OutOfReach):
         made.build()
 
@@ -558,7 +558,7 @@ def test_a_far_site_is_reached_by_its_address(machine: Machine) -> None:
     made = scene(machine, "41891c24")
     far = 0x1234_5678_9000
     trampoline = build(
-        replace(made.store, address=far),
+        decode_store(made.store.code, far, 64),
         far,
         made.context,
         machine.at(TRAMPOLINE),
@@ -698,7 +698,7 @@ def test_an_ip_relative_store_with_a_segment_is_as_long_as_its_address() -> None
     low, high = (decode_store(code, place, 64) for place in (LOW, HIGH))
     context = TrampolineContext(HIGH, HIGH, 64, 4, CLIENTS, HIGH, False, LOW, True, 0)
     short = length_or_reason(low, context, LOW + 0x100, flags_live=True)
-    long = length_or_reason(high, replace(context, runtime_address=HIGH), HIGH + 0x100, flags_live=True)
+    long = length_or_reason(high, context._replace(runtime_address=HIGH), HIGH + 0x100, flags_live=True)
     assert short != long
     assert Form.of(low, context, flags_live=True) != Form.of(high, context, flags_live=True)
 
