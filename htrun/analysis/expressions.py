@@ -107,13 +107,13 @@ def _natural(name: str) -> tuple[str, int]:
 
 def _wrong(text: str, reason: str) -> HtrunError:
     shown = text if len(text) <= 60 else text[:57] + "..."
-    return HtrunError(f"the expression {shown!r} is wrong: {reason}")
+    return HtrunError(f"the expression {shown!r} is invalid: {reason}")
 
 
 def _check(node: ast.AST, text: str, level: int) -> None:
     """Raise `HtrunError` if ``node`` or a node below it is not supported."""
     if level > _MOST_LEVELS:
-        raise _wrong(text, "it is nested too deep")
+        raise _wrong(text, "it is nested too deeply")
     match node:
         case ast.Constant(value=bool() | int() | float() | str() as value):
             if isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:

@@ -64,7 +64,7 @@ def load(path: Path) -> list[Cell]:
     emulators = _tables(path, document, "emulator") if "emulator" in document else [{"name": "native"}]
     parameters = document.get("parameters", {})
     if not isinstance(parameters, dict) or not all(isinstance(each, list) and each for each in parameters.values()):
-        raise HtrunError(f"{path}: [parameters] holds lists, such as size = [64, 4096]")
+        raise HtrunError(f"{path}: [parameters] must contain lists, such as size = [64, 4096]")
     cells = []
     for program in programs:
         for values in itertools.product(*parameters.values()):
@@ -95,7 +95,7 @@ def _cell(path: Path, program: dict[str, Any], emulator: dict[str, Any], paramet
     try:
         filled = f"{emulator.get('command', '')} {command}".format_map(words)
     except (KeyError, ValueError, IndexError) as error:
-        raise HtrunError(f"{path}: the command {command!r} has a word that nothing fills: {error}") from None
+        raise HtrunError(f"{path}: the command {command!r} contains a placeholder without a value: {error}") from None
     try:
         command_words = tuple(shlex.split(filled))
     except ValueError as error:

@@ -96,7 +96,7 @@ def _claim(place: Path, cell: Cell) -> None:
         place.mkdir(parents=True, exist_ok=True)
         command = place / "command"
         if command.exists() and command.read_text() != shlex.join(cell.command):
-            raise HtrunError(f"{place} holds runs of another command: {command.read_text()}; give another -o DIR")
+            raise HtrunError(f"{place} contains runs of another command: {command.read_text()}; give another -o DIR")
         command.write_text(shlex.join(cell.command))
     except OSError as error:
         raise HtrunError(f"cannot write to {place}: {error.strerror}") from error

@@ -344,7 +344,7 @@ def _require_stale(path: Path) -> None:
         return
     except OSError as error:
         raise HtrunError(
-            f"cannot make the channel {path}: it is a link into process {link[1]}, which cannot be looked at "
+            f"cannot make the channel {path}: it is a link into process {link[1]}, which cannot be inspected "
             f"({error.strerror}); give another path"
         ) from error
     if str(leads_to) == _MEMFD_TARGET:

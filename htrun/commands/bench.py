@@ -136,7 +136,7 @@ examples:
         if arguments.runs < 1 or arguments.warmup < 0:
             raise HtrunError("--runs must be at least 1, --warmup at least 0")
         if len(cells) == 1 and arguments.fail_on is not None:
-            raise HtrunError("--fail-on needs something to compare with: --vs or --matrix")
+            raise HtrunError("--fail-on needs programs to compare: --vs or --matrix")
         if len(cells) > 1:
             refuse_all_but(
                 matrix_report.FORMS,
@@ -173,7 +173,7 @@ def _print_step(message: str) -> None:
 def _cells(arguments: argparse.Namespace) -> list[Cell]:
     if arguments.matrix is not None:
         if arguments.program or arguments.vs is not None:
-            raise HtrunError("--matrix names the programs: give no others")
+            raise HtrunError("--matrix contains the programs: give no others")
         if arguments.output is None:
             raise HtrunError("--matrix needs -o DIR, so that it can continue after an interruption")
         return matrix.load(arguments.matrix)
@@ -243,7 +243,7 @@ def _looks(arguments: argparse.Namespace) -> list[int]:
     if arguments.until is None:
         return [arguments.runs]
     if arguments.vs is None:
-        raise HtrunError("--until needs something to decide: --vs")
+        raise HtrunError("--until needs two programs to compare: --vs")
     if arguments.max_runs < arguments.runs:
         raise HtrunError(f"--max-runs {arguments.max_runs} is less than --runs {arguments.runs}")
     looks = [arguments.runs]

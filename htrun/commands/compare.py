@@ -159,7 +159,7 @@ def _paths(arguments: argparse.Namespace) -> tuple[Sequence[Path], Sequence[Path
         real = [path.resolve() for path in side]
         for path, place in zip(side, real, strict=True):
             if real.count(place) > 1:
-                raise HtrunError(f"{path} is given twice on one side: a run counts once")
+                raise HtrunError(f"{path} is given twice on one side")
     return sides
 
 
@@ -168,7 +168,9 @@ def _refuse_choices(arguments: argparse.Namespace) -> None:
     given = {"--between": arguments.between, "--intervals": arguments.intervals, "--by": arguments.by}
     for option, value in (given | {"--all": arguments.all}).items():
         if value:
-            raise HtrunError(f"{option}: the files hold figures, not events; give it to hypertrace stat or bench")
+            raise HtrunError(
+                f"{option}: JSON contains figures, not events; use this option of hypertrace stat or bench"
+            )
 
 
 def _both_in(directory: Path) -> tuple[Path, Path]:
@@ -176,6 +178,6 @@ def _both_in(directory: Path) -> tuple[Path, Path]:
     one, other = sides = directory / "a", directory / "b"
     if not one.is_dir() or not other.is_dir():
         raise HtrunError(
-            f"{directory} holds no two sides, a and b, as bench --vs -o leaves them: name what to compare it with"
+            f"{directory} does not contain two sides (a and b, as bench --vs -o writes them): name the other side"
         )
     return sides

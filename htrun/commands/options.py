@@ -399,11 +399,11 @@ class _Traces:
 
         for place, name in self._formats.items():
             if place >= len(self._paths):
-                raise HtrunError(f"--format {name} belongs to no -o PATH")
+                raise HtrunError(f"--format {name} needs an -o PATH")
         chosen = [(path, choose(path, self._formats.get(place)).name) for place, path in enumerate(self._paths)]
         native = [path for path, name in chosen if name == CTF]
         if len(native) > 1:
-            raise HtrunError(f"-o {native[0]} and -o {native[1]}: one native trace is enough; give a --format")
+            raise HtrunError(f"-o {native[0]} and -o {native[1]}: there can be only one native trace; give a --format")
         others = tuple(output for output in chosen if output[1] != CTF)
         fields: dict[str, Any] = {"trace": native[0]} if native else {}
         return fields | ({"outputs": others} if others else {})

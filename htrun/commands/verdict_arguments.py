@@ -72,7 +72,7 @@ def verdicts_of(arguments: argparse.Namespace) -> Verdicts:
     """The limits that the user has given with the options of `add_verdicts`. Raises `HtrunError`."""
     limit = None if arguments.fail_on is None else _percent("--fail-on", arguments.fail_on)
     if limit is None and arguments.or_inconclusive:
-        raise HtrunError("--or-inconclusive needs --fail-on, which says what must be ruled out")
+        raise HtrunError("--or-inconclusive needs --fail-on, which gives the size of the change")
     if limit is not None and limit <= -1:
         raise HtrunError(f"--fail-on {arguments.fail_on}: nothing can be faster by 100% or more")
     return Verdicts(abs(_percent("--threshold", arguments.threshold)), limit, arguments.or_inconclusive)

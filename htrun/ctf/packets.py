@@ -187,7 +187,7 @@ class _Scanner:
         if header.number != self.packets:
             raise Damaged("packets are missing or out of order")
         if not self.last <= header.begin <= header.end:
-            raise Damaged("time goes back")
+            raise Damaged("the times are not in order")
         if header.discarded < self.discarded:
             raise Damaged("the count of lost events goes back")
         self._identify(header)
@@ -214,7 +214,7 @@ class _Scanner:
             self.events += length
             if not begin <= following <= end:
                 self.offset = at + (first + length) * size
-                raise Damaged("time goes back")
+                raise Damaged("the times are not in order")
             begin = following
 
     def _ticks(self, offset: int) -> int:

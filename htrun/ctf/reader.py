@@ -96,7 +96,7 @@ class CtfReader:
         """
 
         def tell(file: Path, damage: str, place: int) -> None:
-            warn(f"{file}: {damage} (byte {place}); what comes before is read")
+            warn(f"{file}: {damage} (byte {place}); everything before this is read")
 
         metadata = _metadata(path)
         files: list[StreamFile] = []
@@ -394,7 +394,7 @@ class _Loader:
         if count < piece["count"]:
             self._damaged.add(file.instance)
             place = int(piece["offset"]) + count * file.stream_class.event_size
-            self._warn(file.path, "time goes back", place)
+            self._warn(file.path, "the times are not in order", place)
         return count
 
     def _decoded(self, records: NDArray[np.void], stream_class: StreamClass, streams: NDArray[np.uint32]) -> Events:

@@ -136,6 +136,6 @@ def _labels(name: str, text: str) -> dict[int, str]:
         if not _MIN_SIGNED <= value <= _MAX_WORD:
             raise ValueError(f"{name}: {number} does not fit into 64 bits")
         if label in labels.values() or value & _MAX_WORD in labels:
-            raise ValueError(f"{name}: {pair!r} says a label or a number twice")
+            raise ValueError(f"{name}: {pair!r} contains a label or a number twice")
         labels[value & _MAX_WORD] = label
     return labels

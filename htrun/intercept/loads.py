@@ -29,8 +29,8 @@ class Loads:
             self._warnings.warn(
                 Kind.LOAD,
                 (pid, address),
-                f"process {pid} touched the control region at {address:#x} other than by a plain store ({reason}); it "
-                "gets a SIGSEGV",
+                f"process {pid} accessed the control region at {address:#x}, but not by a plain store "
+                f"({reason}); it gets a SIGSEGV",
             )
         elif not known:
             # valgrind's leak check searches all mapped memory for pointers, and expects SIGSEGV. So one warning for
@@ -38,8 +38,8 @@ class Loads:
             self._warnings.warn(
                 Kind.LOAD,
                 pid,
-                f"valgrind reads the control region of process {pid}, as its leak check reads all memory: the program "
-                "is not to blame; --leak-check=no leaves that out",
+                f"valgrind reads the control region of process {pid}, as its leak check reads all memory: this is not an "
+                "error of the program; --leak-check=no turns the leak check off",
             )
 
 

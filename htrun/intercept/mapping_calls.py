@@ -234,7 +234,7 @@ class MappingCalls:
             self._warnings.warn(
                 Kind.INJECTION,
                 pid,
-                f"process {pid} has mapped the channel, but forbids htrun to guard it ({error}): "
+                f"process {pid} has mapped the channel, but does not permit htrun to protect it ({error}): "
                 "its events may be missed",
             )
         self._masks.begin(call.stopped, call.registers)

@@ -46,7 +46,7 @@ _LOOK_AHEAD = 256
 uses."""
 
 _FEW_PARTS = 12
-_EACH_TRAPS = "each event traps, which costs thousands of times more"
+_EACH_TRAPS = "each event traps, which costs thousands of times as much"
 
 
 class Patcher:
@@ -236,7 +236,7 @@ class Patcher:
             )
             raise NoRoom("its code is memory that other processes may share")
         if site.address + length > place.end:
-            raise NoRoom("the store lies in two mappings")
+            raise NoRoom("the store is in two mappings")
         if any(still_holds(thread.space, other) for other in owners_of(thread.space, site)):
             raise NoRoom("its bytes are part of another site's jump")
         code = thread.space.memory.read(site.address, min(_LOOK_AHEAD, place.end - site.address))

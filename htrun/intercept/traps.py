@@ -229,8 +229,8 @@ class Traps:
         self._warnings.warn(
             Kind.HEADER,
             (thread.process.pid, region),
-            f"the machine of process {thread.process.pid} stores to the channel's header or control region other than "
-            f"to emit an event ({text} at {at:#x}): ignored",
+            f"the machine of process {thread.process.pid} made an invalid store to the channel's header or control "
+            f"region ({text} at {at:#x}), which is ignored",
         )
         return True
 

@@ -272,7 +272,7 @@ def _prefers_kvm(given: Sequence[Option], name: str) -> bool:
     for other in preferred:
         if other != _KVM:
             raise HtrunError(
-                f"the accelerator {other} runs the machine's stores where htrun can't see them: use -accel tcg, or "
+                f"the accelerator {other} executes the machine's stores where htrun can't see them: use -accel tcg, or "
                 "-accel kvm with the guest library"
             )
     return bool(preferred)
@@ -291,8 +291,8 @@ def _for_kvm(device: Device) -> Device:
 def _check_machine(given: Sequence[Option], emulator: str | None) -> None:
     if emulator is not None and _has(emulator, _MEMORY_BACKEND) and not _has(emulator, _DEVICE):
         raise HtrunError(
-            f"{emulator} has no ivshmem-plain, which is the device that brings the channel into the machine. Debian's "
-            f"QEMU has it for {_WITH_DEVICE}. Use another emulator, or --no-device to run this one without the channel"
+            f"{emulator} has no ivshmem-plain, which is the device that gives the machine access to the channel. "
+            f"Debian's QEMU has it for {_WITH_DEVICE}. Use another emulator, or --no-device to run this one without the channel"
         )
     machine = _machine(given)
     kind = machine.get("type", "")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _STANDARD_INPUT = "-"
 _MOST_RUNS = 100_000
 _SIDES = "runs"
+_NO_SINGLE_RUNS = "does not contain the results of each run: create it again with this version of hypertrace"
 """The key of the two sides of a comparison."""
 
 
@@ -67,9 +68,9 @@ class SavedRuns:
         if "cells" in document:
             document = _Document(name, document).of_matrix()
         elif _SIDES in document:
-            raise HtrunError(f"{name} holds the runs of both sides: give it alone")
+            raise HtrunError(f"{name} contains the runs of both sides: give no other path")
         if "source" not in document or "spans" not in document:
-            raise HtrunError(f"{name} holds no runs: give the JSON of hypertrace stat, bench or compare")
+            raise HtrunError(f"{name} contains no runs: give the JSON of hypertrace stat, bench or compare")
         return _Document(name, document).saved(patterns)
 
     @classmethod
@@ -78,7 +79,7 @@ class SavedRuns:
         name, document = _read(path)
         if _SIDES not in document:
             raise HtrunError(
-                f"{name} holds no two sides, as bench --vs and compare print: name what to compare it with"
+                f"{name} does not contain two sides (as the JSON of bench --vs and compare does): name the other side"
             )
         one, other = (_Document(name, _Document(name, document).of_side(side)).saved(patterns) for side in "ab")
         return one, other
@@ -135,7 +136,7 @@ class _Document:
         for span in spans:
             name = title(self._text(span, "name"), self._text(span, "group") if "group" in span else None)
             if OF_RUNS not in span:
-                raise HtrunError(f"{self._name} does not hold its single runs: make it again with this hypertrace")
+                raise HtrunError(f"{self._name} {_NO_SINGLE_RUNS}")
             for part in self._list(span, OF_RUNS):
                 number, count = self._whole_number(part, "run"), self._whole_number(part, "count")
                 if not 1 <= number <= _MOST_RUNS:
@@ -168,7 +169,7 @@ class _Document:
             return None
         whole = self._object(self._content["whole_program"], "whole_program")
         if "each" not in whole:
-            raise HtrunError(f"{self._name} does not hold its single runs: make it again with this hypertrace")
+            raise HtrunError(f"{self._name} {_NO_SINGLE_RUNS}")
         kinds = ("wall", "user", "system")
         each = [Usage(*(self._whole_number(usage, kind) for kind in kinds)) for usage in self._list(whole, "each")]
         if not each or min(usage.wall for usage in each) <= 0:

@@ -528,7 +528,7 @@ class Drain:
             self._warnings.warn(
                 Kind.RING_DAMAGED,
                 ring.stream.tid,
-                f"thread {ring.stream.tid} wrote over its own ring: what was in it is lost",
+                f"thread {ring.stream.tid} overwrote its own ring: the records in it are lost",
             )
             ring.repair()
         return taken
@@ -636,7 +636,7 @@ class Drain:
         try:
             action()
         except Exception as error:
-            self._warnings.warn(Kind.SINK, sink, f"{failure_of(sink, error)}; it gets no more events")
+            self._warnings.warn(Kind.SINK, sink, f"{failure_of(sink, error)}; it receives no further events")
             # Closing the sink releases its files. The failure to write has already been reported.
             with suppress(Exception):
                 sink.close()

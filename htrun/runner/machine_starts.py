@@ -56,7 +56,8 @@ class MachineStarts:
             self._warnings.warn(
                 Kind.NO_DEVICE,
                 pid,
-                f"process {pid} starts a machine without the hypertrace device, so it has no events: {error}",
+                f"process {pid} starts a machine without the hypertrace device, so its events are not "
+                f"recorded: {error}",
             )
             raise
         return words

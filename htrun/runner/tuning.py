@@ -32,7 +32,7 @@ def tuned(report: Callable[[str], None], root: Path = _ROOT) -> Iterator[None]:
     changed: dict[Path, str] = {}
     wanted = settings(root)
     if not wanted:
-        report("--tune: this machine shows neither a governor nor a turbo setting: nothing to tune")
+        report("--tune: this machine has neither a governor nor a turbo setting that can be changed")
     with _unwound_by_signals():
         try:
             for path, value in wanted.items():

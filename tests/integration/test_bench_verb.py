@@ -181,8 +181,8 @@ def test_the_run_of_a_bench_that_was_killed_may_still_be_under_way(directory: Pa
 BAD_MATRICES = {
     "unknown key": ('[[programs]]\nname = "a"\n', "unknown key 'programs'"),
     "no command": ('[[program]]\nname = "a"\n', "has no command"),
-    "a word that nothing fills": ('[[program]]\nname = "a"\ncommand = "./{x}"\n', "nothing fills"),
-    "no list": ('[[program]]\nname = "a"\ncommand = "./a"\n[parameters]\nx = 1\n', "holds lists"),
+    "a placeholder without a value": ('[[program]]\nname = "a"\ncommand = "./{x}"\n', "a placeholder without a value"),
+    "no list": ('[[program]]\nname = "a"\ncommand = "./a"\n[parameters]\nx = 1\n', "must contain lists"),
     "twice": ('[[program]]\nname = "a"\ncommand = "./a"\n' * 2, "two cells"),
     "no TOML": ("[[program]\n", "line 1"),
     "quotes": ('[[program]]\nname = "a"\ncommand = "./a \'"\n', "closing quotation"),

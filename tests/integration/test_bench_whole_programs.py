@@ -179,7 +179,7 @@ def test_runs_that_were_made_are_kept(tmp_path: Path) -> None:
     assert bench(tmp_path, "-o", "kept", "--", "./app")["whole_program"] == again
     (tmp_path / "kept" / "a" / "alone.jsonl").write_text("{}\n")
     refusal = said("bench", "-o", "kept", "--", "./app", status=125, directory=tmp_path)
-    assert "alone.jsonl does not hold the times of a program's runs" in refusal
+    assert "alone.jsonl does not contain the times of a program's runs" in refusal
 
 
 def test_an_interrupt_leaves_no_program_behind(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_a_sink_that_fails_is_told_and_dropped(htrun: Htrun, program: Path, tmp_
     failing, good = ("-o", "/dev/full", "--format", "jsonl"), ("-o", tmp_path / "a.csv")
     result = htrun.run(program, options=(*failing, *good))
     assert result.status == 0
-    told = "htrun: warning: cannot write /dev/full: No space left on device; it gets no more events\n"
+    told = "htrun: warning: cannot write /dev/full: No space left on device; it receives no further events\n"
     assert result.stderr == told
     assert len((tmp_path / "a.csv").read_text().splitlines()) == COUNT + 1
     assert len(result.events) == COUNT
@@ -127,7 +127,9 @@ def test_a_full_disk_ends_one_output_alone(toolchain: Toolchain, tmp_path: Path,
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if "@" in line]
     assert [LogEvent.parse(line).args[0] for line in lines] == list(range(5000))
-    warning = rf"htrun: warning: cannot write {disk}/{name}\S*: No space left on device; it gets no more events\n"
+    warning = (
+        rf"htrun: warning: cannot write {disk}/{name}\S*: No space left on device; it receives no further events\n"
+    )
     assert re.fullmatch(warning, done.stderr), done.stderr
     if name == "trace":
         assert 0 < len(library.open(tmp_path / "copy" / name)) < 5000
@@ -140,7 +142,7 @@ def test_a_reader_that_goes_ends_one_output_alone(htrun: Htrun, program: Path, f
     os.close(reader)
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=240, check=False)
     os.close(writer)
-    told = "htrun: warning: cannot write /dev/stdout: Broken pipe; it gets no more events\n"
+    told = "htrun: warning: cannot write /dev/stdout: Broken pipe; it receives no further events\n"
     assert (done.returncode, done.stderr) == (0, told)
     assert len((htrun.directory / "log").read_text().splitlines()) == COUNT
 

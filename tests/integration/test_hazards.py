@@ -160,7 +160,7 @@ def test_many_traps_of_32_bit_code(toolchain: Toolchain, htrun: Htrun) -> None:
 def test_site_at_the_end_of_a_mapping(run: Runner) -> None:
     result = check(run("hazard_places", "mapping_end"))
     reasons = {site["not_patched"] for site in result.summary["sites"] if site["traps"] > 1}
-    assert reasons == {"the executable mapping ends right after the store", "the store lies in two mappings"}
+    assert reasons == {"the executable mapping ends right after the store", "the store is in two mappings"}
 
 
 def test_breakpoint_of_the_guest_behind_a_store(run: Runner) -> None:
@@ -427,7 +427,7 @@ def test_trapping_where_htrun_gets_no_memory(run: Runner, case: str, reason: str
     assert result.summary["warnings"] == {"injection": 1}
     (warning,) = [line for line in result.stderr.splitlines() if line.startswith("htrun: warning:")]
     assert reason in warning
-    assert warning.endswith("; each event traps, which costs thousands of times more")
+    assert warning.endswith("; each event traps, which costs thousands of times as much")
     assert "[Errno" not in warning
 
 

@@ -252,7 +252,7 @@ def test_damage_is_a_warning_and_the_rest_is_printed(trace: Path) -> None:
 def test_damage_is_reported_once_however_often_a_trace_is_read(trace: Path) -> None:
     [file] = trace.glob("stream-0-*")
     data = bytearray(file.read_bytes())
-    # The second record's time goes back: this is found only when the events are read.
+    # The time of the second record is before that of the first. This is found only when the events are read.
     size = record_dtype(3, big_endian=False).itemsize
     data[PACKET_HEADER + size : PACKET_HEADER + size + 8] = bytes(8)
     file.write_bytes(data)

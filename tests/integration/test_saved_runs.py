@@ -82,7 +82,7 @@ def test_names_are_chosen_in_saved_figures(compared: Compare, refused: Callable[
     assert compared("a0.json", "b0.json", "--span", "j*")["spans"]
     assert "a0.json has no spans called 'x*'" in refused("a0.json", "b0.json", "--span", "x*")
     for option in (("--by", "thread"), ("--intervals",), ("--between", "job", "job"), ("--all",)):
-        assert f"{option[0]}: the files hold figures, not events" in refused("a0.json", "b0.json", *option)
+        assert f"{option[0]}: JSON contains figures, not events" in refused("a0.json", "b0.json", *option)
 
 
 def test_a_bench_is_compared_by_its_runs(directory: Path, compared: Compare) -> None:
@@ -187,7 +187,7 @@ def in_median(key: str, value: object) -> Callable[[dict[str, Any]], None]:
         (changed(source=None), "source is not a string"),
         (changed(environment=[]), "environment is not an object"),
         (changed(lost="none"), "lost is not a number"),
-        (changed(whole_program={"runs": 3}), "bad.json does not hold its single runs: make it again"),
+        (changed(whole_program={"runs": 3}), "bad.json does not contain the results of each run: create it again"),
         (changed(whole_program={"each": []}), "runs of no length"),
         (changed(whole_program={"each": [{"wall": 0, "user": 0, "system": 0}]}), "runs of no length"),
         (in_run("run", 0), "run 0"),
@@ -198,8 +198,11 @@ def in_median(key: str, value: object) -> Callable[[dict[str, Any]], None]:
         (in_median("median", True), "median is not a number"),
         (in_median("low", 1e9), "a median of"),
         (in_median("median", float("nan")), "NaN is not JSON"),
-        (lambda document: document["spans"][0].pop("runs"), "bad.json does not hold its single runs: make it again"),
-        (lambda document: document.pop("source"), "bad.json holds no runs: give the JSON of hypertrace stat"),
+        (
+            lambda document: document["spans"][0].pop("runs"),
+            "bad.json does not contain the results of each run: create it again",
+        ),
+        (lambda document: document.pop("source"), "bad.json contains no runs: give the JSON of hypertrace stat"),
         (lambda document: document.pop("version"), "it has no version"),
     ],
 )
@@ -222,18 +225,18 @@ def test_bad_json_is_refused(
         (b"\xff", "neither a trace nor JSON"),
         (b"[1]", "it has no version"),
         (b"[" * 100_000, "neither a trace nor JSON"),
-        (b'{"version": 1}', "holds no runs"),
+        (b'{"version": 1}', "contains no runs"),
     ],
 )
 def test_what_is_no_json_of_ours_is_refused(refused: Callable[..., str], content: bytes, words: str) -> None:
     Path("bad.json").write_bytes(content)
-    assert f"bad.json {'holds' if words == 'holds no runs' else 'is'}" in refused("bad.json", "a0.json")
+    assert f"bad.json {'contains' if words == 'contains no runs' else 'is'}" in refused("bad.json", "a0.json")
     assert words in refused("bad.json", "a0.json")
 
 
 def test_sides_must_be_clear(refused: Callable[..., str]) -> None:
     assert "3 paths are given: write --vs between the paths of A and the paths of B" in refused(*files("a", 3))
-    assert "a0.json is given twice on one side: a run counts once" in refused("b", "--vs", "a0.json", "a0.json")
+    assert "a0.json is given twice on one side" in refused("b", "--vs", "a0.json", "a0.json")
     assert "a/0 is given twice on one side" in refused("a/0", "a/../a/0", "--vs", "b")
     assert "nowhere does not exist" in refused("nowhere", "a0.json")
     assert "expected at least one argument" in refused("a", "--vs")

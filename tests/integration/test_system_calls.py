@@ -465,8 +465,8 @@ def test_programs_do_the_same_while_their_calls_are_recorded(case: Case, toolcha
         ),
         (["--syscalls"], "--syscalls needs a value; try: htrun --help"),
         (["-trace", "guest*,file=", "true"], "-trace guest*,file=: file needs the name of a file"),
-        (["-o", "/tmp/no/x.csv", "-o", "/tmp/no/x.csv", "true"], "two outputs would be written to /tmp/no/x.csv; give"),
-        (["-o", "/tmp/no/x.csv", "-D", "/tmp/no/x.csv", "true"], "two outputs would be written to /tmp/no/x.csv; give"),
+        (["-o", "/tmp/no/x.csv", "-o", "/tmp/no/x.csv", "true"], "two outputs have the same path /tmp/no/x.csv; use"),
+        (["-o", "/tmp/no/x.csv", "-D", "/tmp/no/x.csv", "true"], "two outputs have the same path /tmp/no/x.csv; use"),
         (["-trace", "events=/no", "true"], "cannot read the events file /no: No such file or directory"),
     ],
 )

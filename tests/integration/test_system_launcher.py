@@ -139,7 +139,10 @@ def test_started_by_a_script(machine: Path, htrun: Htrun) -> None:
     result = htrun.run("/bin/sh", "-c", command).check()
     assert result.stdout.splitlines() == ["-m", "64", *added(htrun, ",addr=5"), *NAMES, "-accel", "xen"]
     (line,) = result.stderr.splitlines()
-    assert "starts a machine without the hypertrace device, so it has no events: the accelerator xen runs" in line
+    assert (
+        "starts a machine without the hypertrace device, so its events are not recorded: the accelerator xen runs"
+        in line
+    )
     assert result.summary["warnings"] == {"no-device": 1}
 
 

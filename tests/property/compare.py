@@ -88,7 +88,7 @@ def _read_stream(paths: list[Path], num_args: int) -> list[TraceStream]:
         parts.append(records)
         at, packets, discarded, last = at + whole // 8, packets + 1, lost, end
     records = np.concatenate(parts) if parts else np.empty(0, layout)
-    assert bool((np.diff(records["timestamp"].astype("<i8")) >= 0).all()), f"{path}: time goes back"
+    assert bool((np.diff(records["timestamp"].astype("<i8")) >= 0).all()), f"{path}: the times are not in order"
     if number_of_class == _OWN:
         return [TraceStream(tid, records, discarded, packets)]
     assert tid == discarded == 0, path

@@ -56,7 +56,7 @@ def test_a_guest_that_writes_all_over_its_ring_gets_a_warning(attack: Attack) ->
     check_others(attack)
     assert set(attack.result.summary["warnings"]) == {"ring-damaged"}
     assert attack.result.stderr.count("\n") == 1
-    assert "wrote over its own ring" in attack.result.stderr
+    assert "overwrote its own ring" in attack.result.stderr
 
 
 @pytest.mark.parametrize("attack", ["trampolines"], indirect=True)

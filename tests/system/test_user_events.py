@@ -140,7 +140,7 @@ def test_patches_that_options_forbid(
     result = htrun.run(*installed_qemu("qemu-system-x86_64"), *words, *more, timeout=TIMEOUT).check()
     assert len(result.events) == 2001
     assert said_of_it in result.stderr
-    assert "each event traps, which costs thousands of times more" in result.stderr
+    assert "each event traps, which costs thousands of times as much" in result.stderr
     assert result.summary["warnings"].keys() == {"injection"}
 
 

@@ -311,7 +311,7 @@ class _Reader:
     def _expression(self) -> Node:
         self._depth += 1
         if self._depth > _MOST_DEPTH:
-            raise CError("it is nested too deep")
+            raise CError("it is nested too deeply")
         try:
             condition = self._binary(0)
             if self._peek() != "?":
@@ -347,7 +347,7 @@ class _Reader:
     def _deeper(self, read: Callable[[], Node]) -> Node:
         self._depth += 1
         if self._depth > _MOST_DEPTH:
-            raise CError("it is nested too deep")
+            raise CError("it is nested too deeply")
         try:
             return read()
         finally:
@@ -385,7 +385,7 @@ class _Reader:
                 self._take("]")
                 node = Record(node.field, element)
             elif self._peek() in ("->", ".", "["):
-                raise CError(f"{self._peek()!r} after something that is not a field of the event")
+                raise CError(f"{self._peek()!r} after an expression that is not a field of the event")
             else:
                 return node
 
@@ -437,7 +437,7 @@ class _Reader:
     def _deeper_arguments(self) -> Sequence[Node]:
         self._depth += 1
         if self._depth > _MOST_DEPTH:
-            raise CError("it is nested too deep")
+            raise CError("it is nested too deeply")
         try:
             return self.arguments(")")
         finally:

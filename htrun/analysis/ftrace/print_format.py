@@ -179,7 +179,7 @@ def _pieces(text: str, arguments: Iterator[Node]) -> Iterator[Piece]:
             widths = tuple(next(arguments) for _ in range(stars))
             node = next(arguments)
         except StopIteration:
-            raise CError("the format prints more arguments than it has") from None
+            raise CError("the format has more conversions than arguments") from None
         precision = f".{match['precision']}" if match["precision"] is not None else ""
         layout = match["flags"] + (match["width"] or "") + precision
         yield Conversion(match["kind"], _LENGTHS.get(match["length"] or "", 64), layout, widths, node)

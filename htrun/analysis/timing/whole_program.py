@@ -41,7 +41,7 @@ class Usage:
             found = json.loads(line)
             return cls(**{name: int(found[name]) for name in ("wall", "user", "system")})
         except (ValueError, KeyError, TypeError):
-            raise HtrunError(f"{file} does not hold the times of a program's runs; remove it") from None
+            raise HtrunError(f"{file} does not contain the times of a program's runs; remove it") from None
 
 
 @dataclass(frozen=True)

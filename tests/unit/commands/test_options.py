@@ -157,9 +157,9 @@ def test_the_programs_words_are_its_own(arguments: list[str], program: tuple[str
         (["-trace", "guest*,size=1", "app"], "unknown setting"),
         (["-o", "", "app"], "-o needs a value"),
         (["-o", "a", "--format", "xml", "app"], "unknown format 'xml'; known are ctf, log"),
-        (["--format", "csv", "app"], "--format csv belongs to no -o PATH"),
-        (["-o", "a", "--format", "csv", "--format", "log", "app"], "--format log belongs to no -o PATH"),
-        (["-o", "a", "-o", "b", "app"], "-o a and -o b: one native trace is enough"),
+        (["--format", "csv", "app"], "--format csv needs an -o PATH"),
+        (["-o", "a", "--format", "csv", "--format", "log", "app"], "--format log needs an -o PATH"),
+        (["-o", "a", "-o", "b", "app"], "-o a and -o b: there can be only one native trace"),
     ],
 )
 def test_bad_usage_is_one_line(arguments: list[str], reason: str) -> None:

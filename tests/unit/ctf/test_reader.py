@@ -279,13 +279,13 @@ def test_a_cut_file_is_read_up_to_the_cut_and_told(sample: Sample, tmp_path: Pat
         (4, b"\0\0\0\0", "another trace"),
         (20, b"\7", "another kind of stream"),
         (24, b"\7", "another stream"),
-        (128, b"\xff" * 8, "time goes back"),
+        (128, b"\xff" * 8, "the times are not in order"),
         (144, b"\xff\xff", "another stream"),
         (192, b"\1", "size is impossible|not a whole number"),
         (240, b"\0\0", "lost events goes back"),
         (248, b"\x44", "missing or out of order"),
-        (PACKET_HEADER, b"\xff" * 8, "time goes back"),
-        (PACKET_HEADER + 5 * 32, b"\0" * 8, "time goes back"),
+        (PACKET_HEADER, b"\xff" * 8, "the times are not in order"),
+        (PACKET_HEADER + 5 * 32, b"\0" * 8, "the times are not in order"),
     ],
 )
 def test_the_warning_says_what_is_wrong(sample: Sample, tmp_path: Path, place: int, new: bytes, reason: str) -> None:

@@ -103,7 +103,7 @@ EVENT = '[[event]]\nid = 1\nname = "a"\n'
         (EVENT + 'args = ["a:enum"]', "a: '' is not LABEL=NUMBER; write a:enum:READ=0,WRITE=1 (at line 4)"),
         (EVENT + 'args = ["a:enum:X=y"]', "a: 'y' is not a number (at line 4)"),
         (EVENT + 'args = ["a:enum:X=18446744073709551616"]', "does not fit into 64 bits (at line 4)"),
-        (EVENT + 'args = ["a:enum:X=1,Y=1"]', "a: 'Y=1' says a label or a number twice (at line 4)"),
+        (EVENT + 'args = ["a:enum:X=1,Y=1"]', "a: 'Y=1' contains a label or a number twice (at line 4)"),
         (EVENT + f"args = {[f'a{n}' for n in range(64)]}", "64 arguments are more than the 63 that fit (at line 4)"),
         (EVENT + 'phase = "counter"', "the counter 'a' needs an argument to count (at line 4)"),
         (EVENT + 'args = ["k"]\nkey = "k"',

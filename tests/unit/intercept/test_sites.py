@@ -157,7 +157,7 @@ def test_sites_that_trap_often_are_worth_a_warning() -> None:
     one.trapped(2)
     message = costly([one, one.fork(), other, patched])
     assert message == (
-        "the store at 0x700000001000 in process 4711 trapped 10,000 times, each of which costs thousands of times more "
+        "the store at 0x700000001000 in process 4711 trapped 10,000 times, each of which costs thousands of times as much "
         "than an event of a patched site. It is not patched: 32-bit code"
     )
     other.trapped(10_000)

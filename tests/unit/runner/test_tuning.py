@@ -123,7 +123,7 @@ def test_a_machine_that_shows_nothing_is_told(tmp_path: Path) -> None:
     told: list[str] = []
     with tuned(told.append, tmp_path):
         pass
-    assert told == ["--tune: this machine shows neither a governor nor a turbo setting: nothing to tune"]
+    assert told == ["--tune: this machine has neither a governor nor a turbo setting that can be changed"]
 
 
 def test_bench_tunes_for_its_runs_only(
