@@ -38,8 +38,8 @@ class Loads:
             self._warnings.warn(
                 Kind.LOAD,
                 pid,
-                f"valgrind reads the control region of process {pid}, as its leak check reads all memory: this is not an "
-                "error of the program; --leak-check=no turns the leak check off",
+                f"valgrind reads the control region of process {pid}, as its leak check reads all memory: this is not "
+                "an error of the program; --leak-check=no turns the leak check off",
             )
 
 

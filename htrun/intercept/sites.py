@@ -164,6 +164,6 @@ def costly(sites: Iterable[Site]) -> str | None:
     worst = max(found, key=lambda site: site.traps)
     others = f" ({len(found)} sites trapped so often)" if len(found) > 1 else ""
     return (
-        f"the store at {worst.address:#x} in process {worst.pid} trapped {worst.traps:,} times, each of which costs "
-        f"thousands of times more than an event of a patched site. It is not patched: {worst.refused}{others}"
+        f"the store at {worst.address:#x} in process {worst.pid} trapped {worst.traps:,} times, and each trap costs "
+        f"thousands of times as much as an event of a patched site. It is not patched: {worst.refused}{others}"
     )

@@ -292,7 +292,8 @@ def _check_machine(given: Sequence[Option], emulator: str | None) -> None:
     if emulator is not None and _has(emulator, _MEMORY_BACKEND) and not _has(emulator, _DEVICE):
         raise HtrunError(
             f"{emulator} has no ivshmem-plain, which is the device that gives the machine access to the channel. "
-            f"Debian's QEMU has it for {_WITH_DEVICE}. Use another emulator, or --no-device to run this one without the channel"
+            f"Debian's QEMU has it for {_WITH_DEVICE}. Use another emulator, or --no-device to run this one "
+            "without the channel"
         )
     machine = _machine(given)
     kind = machine.get("type", "")

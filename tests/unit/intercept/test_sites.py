@@ -157,8 +157,8 @@ def test_sites_that_trap_often_are_worth_a_warning() -> None:
     one.trapped(2)
     message = costly([one, one.fork(), other, patched])
     assert message == (
-        "the store at 0x700000001000 in process 4711 trapped 10,000 times, each of which costs thousands of times as much "
-        "than an event of a patched site. It is not patched: 32-bit code"
+        "the store at 0x700000001000 in process 4711 trapped 10,000 times, and each trap costs thousands of times as "
+        "much as an event of a patched site. It is not patched: 32-bit code"
     )
     other.trapped(10_000)
     assert str(costly([other, one])).endswith("not patched: 32-bit code (2 sites trapped so often)")
