@@ -20,7 +20,7 @@ BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
 TRACED_BEGIN, TRACED_END = "<!-- traced:begin -->", "<!-- traced:end -->"
 _IN_README = ("floor", "htrun-native", "htrun-qemu-x86_64", "htrun-system-x86_64", "lttng-ust", "uprobe")
-"""The benches of which the README shows the ratio to the first."""
+"""The benches in the table of the README. The ratios are to the first of them."""
 _README_COLUMNS = 4
 _WIDTH = 120
 _TRACED_NAMES = {group.name for group in TRACED.values()}
@@ -54,7 +54,7 @@ def update_readme(readme: Path, report: Report, plot: str, shown: Collection[str
 
 
 def update_page(page: Path, report: Report) -> None:
-    """Write all tables but that of `update_traced`, and the goals, to ``page``. Raises `HtrunError` like
+    """Write the goals and all tables, except the table of `update_traced`, to ``page``. Raises `HtrunError` like
     `update_readme`."""
     others = replace(report, groups=tuple(group for group in report.groups if group.name not in _TRACED_NAMES))
     _replace(page, f"{_measured(report)}\n\n{markdown(others)}\n{_goals(report.verdicts)}")

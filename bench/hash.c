@@ -1,7 +1,7 @@
 /*
- * FNV-1a: a chain of multiplications, about one nanosecond per byte. The result of a call is the seed of the next, so
- * that the processor cannot overlap two calls: the time gained by that would depend on the code around them, which
- * differs between a loop and a pair of events.
+ * FNV-1a: a chain of multiplications, about one nanosecond per byte. The result of a call is the seed of the next call,
+ * so that the processor cannot overlap two calls. Otherwise the time of a call would depend on the code around it,
+ * which differs between a loop and a pair of events.
  */
 #include "hash.h"
 

@@ -1,4 +1,4 @@
-"""Whole machines in which benches measure. Builds the parts of a machine, and the command line that boots it."""
+"""The whole machines in which benches run. Builds the parts of a machine, and the command line that boots it."""
 
 from __future__ import annotations
 

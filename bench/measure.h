@@ -1,5 +1,5 @@
 /*
- * The frame of every measured program, so that all are measured in the same way.
+ * The common part of all measured programs, so that they are measured in the same way.
  *
  * A program includes this file, defines the two functions declared below, and calls measure_main(). Events are emitted
  * in bursts with a pause between them: a burst shows the cost of an event while nothing delays the program, and the
@@ -97,7 +97,7 @@ static inline double now_ns(void)
 __attribute__((unused)) static void pin(uint64_t cpu)
 {
     cpu_set_t allowed, wanted;
-    /* Only processors this process may use count, so that a container with cpus 6 and 7 works. */
+    /* Only the processors that this process may use are counted, so that a container with cpus 6 and 7 works. */
     if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
         die("sched_getaffinity");
     uint64_t nth = cpu % CPU_COUNT(&allowed);

@@ -1,15 +1,16 @@
 /*
  * A loop of independent additions. Neither memory nor system calls slow it, but another user of the core's arithmetic
- * units does: in a virtual machine, this may be a neighbour on the sibling hyper-thread, which nothing else shows. It
- * is in C, so that an emulated program probes in the same way. A turn has so many additions that the work of an
- * emulator around a block of code, which depends on the address of the block, is little compared with them.
+ * units does: in a virtual machine, this may be another virtual machine on the sibling hyper-thread, which cannot be
+ * detected in another way. It is in C, so that an emulated program probes in the same way. A turn has so many additions
+ * that the work of an emulator around a block of code, which depends on the address of the block, is little compared
+ * with them.
  *
  * It includes no other header, so that programs and kernel modules can use it.
  */
 #ifndef BENCH_PROBE_H
 #define BENCH_PROBE_H
 
-#define PROBE_TURNS 5000 /* some 25 microseconds natively, so less than a burst */
+#define PROBE_TURNS 5000 /* about 25 microseconds natively, which is less than a burst */
 
 static inline void probe_turns(void)
 {

@@ -9,7 +9,7 @@ from htrun.errors import HtrunError
 
 
 def select(benches: Sequence[Bench], only: str | None) -> list[Bench]:
-    """Those of ``benches`` that ``only`` selects, in the same order.
+    """The ``benches`` that ``only`` selects, in the same order.
 
     ``only``: names, groups or tags, separated by commas; None: all benches. The baseline of each selected bench's group
     is also selected. Raises `HtrunError` for an unknown word.

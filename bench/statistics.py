@@ -7,7 +7,7 @@ from statistics import median, quantiles
 
 
 def spread(values: Sequence[float]) -> tuple[float, float]:
-    """The first and third quartile of ``values``. There must be at least one value; a single value is both
+    """The first and the third quartile of ``values``. There must be at least one value; a single value is both
     quartiles."""
     if len(values) == 1:
         return values[0], values[0]

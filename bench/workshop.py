@@ -23,7 +23,7 @@ MEMORY = Path("/dev/shm")
 
 _CFLAGS = ("-O2", "-g", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-pthread")
 _PATIENCE = 120
-"""The time in seconds after which a run is considered to hang. It is far longer than the longest run, so that it never
+"""The time in seconds after which a run is considered to hang. It is much longer than the longest run, so that it never
 affects a figure.
 """
 
@@ -167,7 +167,7 @@ def parse_measurement(output: str) -> Sample:
 
 
 def last_processor() -> int:
-    """The processors that this process may use. On the first one, a machine does its own work."""
+    """The processors that this process may use. The machine does its own work on the first processor."""
     return max(os.sched_getaffinity(0))
 
 

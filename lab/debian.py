@@ -33,8 +33,8 @@ class Unpacked:
     ``name``: the name of the directory.
     ``suite``: the Debian suite; empty for the suite of the machine's own sources.
     ``patterns``: regular expressions, each of which matches the whole name of a package. If several packages match, the
-    last in order of version is taken.
-    ``architecture``: Debian's name of the architecture; empty for the architecture of the machine.
+    one with the highest version is taken. ``architecture``: Debian's name of the architecture; empty for the
+    architecture of the machine.
     """
 
     name: str

@@ -1,6 +1,6 @@
 /*
- * The first process of a machine under test: does what the lines of /steps
- * say, one after the other, and powers the machine off.
+ * The first process of a machine under test: executes the lines of /steps, one after the other, and powers the machine
+ * off.
  *
  *     PROGRAM [ARGS...]        run it as root and wait for it
  *     user PROGRAM [ARGS...]   as an unprivileged user

@@ -43,7 +43,7 @@ class Board:
 
 _LATE_TIMER = ("no_timer_check",)
 """At its start, Linux counts the timer interrupts of ten ticks (arch/x86/kernel/apic/io_apic.c, timer_irq_works). If
-the host is so busy that too few arrive, Linux panics: "IO-APIC + timer doesn't work". This option leaves out the
+the host is so busy that too few arrive, Linux panics: "IO-APIC + timer doesn't work". This option disables the
 check."""
 X86_64 = Board("qemu-system-x86_64", ("-m", "256"), "ttyS0", kernels.amd64, _LATE_TIMER)
 I686 = Board("qemu-system-i386", ("-m", "256"), "ttyS0", kernels.i686, _LATE_TIMER)

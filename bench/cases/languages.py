@@ -1,4 +1,4 @@
-"""What a span of two events costs in each language, under htrun and alone, beside C."""
+"""The cost of a span of two events in each language, under htrun and without it, compared with C."""
 
 from __future__ import annotations
 

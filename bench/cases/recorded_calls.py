@@ -19,8 +19,8 @@ _PLAN = Plan(events=200, bursts=30, warmup=5, pause_us=0, singles=0)
 _CALL = "getppid"
 _OTHER_CALL = "openat"
 _PROCESSES = 900
-"""The number of programs. It is so large that the start of the recorder, which is faster for strace, takes only a small
-part of the time."""
+"""The number of programs. The number is so large that the start of the recorder takes only a small part of the time.
+strace starts faster than htrun."""
 _SCRIPT = f"i=0; while [ $i -lt {_PROCESSES} ]; do /bin/true; i=$((i+1)); done"
 
 

@@ -23,7 +23,7 @@ _PLANS = {
     "file-map": Plan(events=50),
 }
 """The bursts of each program. ``events``: the number of times that the program does its work in a burst. Processes are
-created in long bursts since the first few after a pause cost most.
+created in long bursts, since the first few after a pause cost the most.
 """
 _EVENTS = ("thread", "fork", "exec")
 """The programs whose threads or children emit events in one of the benches."""

@@ -2,10 +2,10 @@
  * A guest in a whole machine: the events of emit.c, and another clock.
  *
  * The machine's clock is the emulator's, and its rate is an estimate by the machine's kernel at boot. So a reading of
- * the clock is an event of an index of its own, whose time is the host's. The figures are computed from the trace;
+ * the clock is an event with a separate index, and its time is the host's. The figures are computed from the trace;
  * those that measure.h prints are meaningless. There is one thread only.
  *
- * Before each burst the same loop stores to memory of its own, which shows the cost of the emulator's code alone.
+ * Before each burst, the same loop stores to ordinary memory, which shows the cost of the emulated code alone.
  */
 #define MEASURE_OWN_CLOCK
 #include "emit_loop.h"
@@ -21,7 +21,7 @@ static inline double now_ns(void)
     return 0;
 }
 
-/* A separate function, so that none of its instructions ever emits and gets patched. */
+/* A separate function, so that its instructions never emit and are never patched. */
 __attribute__((noinline)) static void store_aside(uint64_t count)
 {
     emit_from(own_slot, 0, count);

@@ -1,6 +1,6 @@
 /*
- * filter_exec FILTER PROGRAM [ARGS...]: runs PROGRAM under a seccomp filter and no tracer, to show what the filter alone
- * costs. FILTER is a file of `struct sock_filter`, which the bench takes from htrun itself.
+ * filter_exec FILTER PROGRAM [ARGS...]: runs PROGRAM under a seccomp filter and no tracer, to show the cost of the
+ * filter alone. FILTER is a file of `struct sock_filter`, which the bench takes from htrun itself.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-/* The floor: nothing but a time stamp and a record in memory. No way of recording events can be cheaper. */
+/* The floor: only takes a time stamp and writes a record to memory. No way of recording events can be cheaper. */
 #include "../measure.h"
 #include "../record.h"
 

@@ -15,7 +15,7 @@ static void emitter_open(struct worker *worker)
     (void)worker;
 }
 
-/* Not inlined: the site must exist once. */
+/* Not inlined, because the site must exist exactly once. */
 __attribute__((noinline)) static void emit_one(uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     __asm__ volatile(".globl uprobe_site\nuprobe_site: " NOP ::"D"(a), "S"(b), "d"(c), "c"(d));

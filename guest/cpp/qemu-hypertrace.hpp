@@ -11,7 +11,7 @@
  *     hypertrace::span span{parse, 4096};     // ends with its scope
  *
  * hypertrace header --lang c++ generates such events from a TOML file; htrun then knows their names. Link with
- * libqemu-hypertrace-guest.a. Everything may be called from any thread; each thread has an index of its own.
+ * libqemu-hypertrace-guest.a. All functions may be called from any thread. Each thread has an index of its own.
  *
  * SPDX-License-Identifier: MIT
  */

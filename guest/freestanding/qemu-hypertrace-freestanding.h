@@ -80,7 +80,7 @@ enum qemu_hypertrace_result qemu_hypertrace_attach(struct qemu_hypertrace_channe
                                                    uint64_t size);
 
 /*
- * Claim a free ring of @channel. The structure @channel must not move while the ring is used.
+ * Claim a free ring of @channel. The structure @channel must not be moved while the ring is in use.
  *
  * @cpu: the number of the processor, from 0, which the trace contains as the event's cpu.
  * @name: the name in the trace; at most 15 bytes are kept.

@@ -7,9 +7,9 @@
 //		defer work.Start(4096).End()
 //	}
 //
-// An event needs an index of the channel for itself. A pool has one for each processor, more or less, so any number of
-// goroutines may emit. A goroutine may change its thread between two events: give the events of a span a key, which
-// pairs them.
+// Each event needs an index of the channel that no other goroutine uses at the same time. A pool has one for each
+// processor, more or less, so any number of goroutines may emit. A goroutine may change its thread between two events:
+// give the events of a span a key, which pairs them.
 //
 // SPDX-License-Identifier: MIT
 package hypertrace
@@ -67,7 +67,7 @@ func IsOpen() bool {
 	return atomic.LoadPointer(&current) != nil
 }
 
-// Open opens the channel at path, as htrun's --hypertrace; "" stands for the one that htrun names in the environment.
+// Open opens the channel at path, as htrun's --hypertrace; "" stands for the path that htrun sets in the environment.
 // Further calls do nothing. Programs may ignore the error.
 func Open(path string) error {
 	opening.Lock()
@@ -195,7 +195,7 @@ type Span struct {
 	open bool
 }
 
-// Start begins a span whose first argument, key, is also that of its end.
+// Start begins a span. Its first argument, key, is also the first argument of the end event.
 func (kind SpanKind) Start(key uint64, args ...uint64) Span {
 	opened := (*channel)(atomic.LoadPointer(&current))
 	if opened == nil {

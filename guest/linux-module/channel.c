@@ -142,7 +142,7 @@ void qemu_hypertrace_emit(const u64 *args, unsigned int count)
 }
 EXPORT_SYMBOL_GPL(qemu_hypertrace_emit);
 
-/* Returns the indexes after those of qemu_hypertrace_emit(). The host accepts blobs with any index. */
+/* Returns the first index after those of qemu_hypertrace_emit(). The host accepts blobs with any index. */
 int hypertrace_blob_indexes(u64 *first, u64 count)
 {
 	u64 max_clients = qemu_hypertrace_max_clients();

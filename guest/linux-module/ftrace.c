@@ -4,9 +4,8 @@
  * records is also sent to the host, as a blob. The format of each event and the name of each
  * function are sent once.
  *
- * What ftrace records is selected in tracefs as usual. Nothing in this module can
- * be traced itself (see the Makefile), so sending an entry does not create
- * further entries.
+ * The events that ftrace records are selected in tracefs as usual. Nothing in this module can be traced itself (see the
+ * Makefile), so sending an entry does not create further entries.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt

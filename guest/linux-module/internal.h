@@ -35,7 +35,7 @@ int hypertrace_blob_indexes(u64 *first, u64 count);
 void hypertrace_blob(u64 voffset, enum hypertrace_blob_kind kind, u64 time, const void *data,
 		     size_t size);
 
-/* A function that is called with the text of each file. If it returns an error, no more files are read. */
+/* A function that is called with the text of each file. If it returns an error, reading stops. */
 typedef int (*hypertrace_take)(const char *system, const char *text, void *context);
 
 /**

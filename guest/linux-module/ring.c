@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * Writes events to rings. Each processor writes the records of its events to its own ring, so that
- * nothing outside the machine has to catch a store.
+ * Writes events to rings. Each processor writes the records of its events to its own ring, so that no tracer outside
+ * the machine has to catch a store.
  *
  * Interrupts and NMIs may emit events between any two instructions of this code. Each event has its
  * own record, because a single instruction reserves the number of a record (`reserved` of the

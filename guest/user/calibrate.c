@@ -60,7 +60,7 @@ static inline unsigned long loop(unsigned long word, unsigned turns)
     return word;
 }
 
-/* Divisions, each of which needs the result of the one before. */
+/* Divisions, each of which needs the result of the previous division. */
 static inline unsigned long divide(unsigned long word, unsigned turns)
 {
     for (; turns > 0; turns--) {
@@ -81,8 +81,8 @@ static inline unsigned long divide(unsigned long word, unsigned turns)
 #define BRANCHES_8_(word, bits) do { BRANCHES_4_(word, bits); BRANCHES_4_(word, (bits) >> 4); } while (0)
 
 /*
- * The number of cache lines that the reads use: more than the first-level cache holds. The address
- * of each read depends on the value of the previous read.
+ * The number of cache lines that the reads use. It is larger than the first-level cache. The address of each read
+ * depends on the value of the previous read.
  */
 #define LINES 1024
 #define LINE_WORDS 16

@@ -24,8 +24,8 @@
 #define SLOT_ALIGNMENT 64
 
 /*
- * Limits for the fields that describe rings: the greatest valid `ring_mode` and `ring_overflow`,
- * and values for which no sum overflows.
+ * Limits for the fields that describe rings: the maximum valid `ring_mode` and `ring_overflow`, and maximum values for
+ * which no sum overflows.
  */
 #define MAX_RING_MODE 2
 #define MAX_OVERFLOW 2
@@ -219,7 +219,7 @@ static bool is_in_machine(int fd, const struct stat *file)
     return S_ISCHR(file->st_mode) || (fstatfs(fd, &system) == 0 && system.f_type == SYSFS_MAGIC);
 }
 
-/* Read and check the header, and map the channel. If it fails, nothing stays mapped. */
+/* Read and check the header, and map the channel. If it fails, no part stays mapped. */
 static int load(struct hypertrace_channel *channel, int fd)
 {
     unsigned char raw[HEADER_BYTES_WITH_RINGS] = {0};

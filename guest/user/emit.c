@@ -73,7 +73,7 @@ ALWAYS_INLINE uint32_t low_half(const union hypertrace_number *number)
 
 /*
  * Adds 1, atomically with respect to signal handlers of this thread. Returns the lower half of the
- * old value. Other threads don't write the number.
+ * old value. Only this thread writes the number.
  */
 ALWAYS_INLINE uint32_t add_one(union hypertrace_number *number)
 {
@@ -187,8 +187,8 @@ static int32_t distance(uint32_t number, uint32_t base)
 }
 
 /*
- * Enters the next lap. A signal handler must see both stores or neither. A single 64-bit store
- * ensures this. On machines without such a store, signals are blocked.
+ * Enters the next lap. A signal handler must see either both stores or neither of them. A single 64-bit store ensures
+ * this. On machines without such a store, signals are blocked.
  */
 static void write_lap(struct hypertrace_producer *producer, uint32_t base, uint32_t lap)
 {
@@ -319,8 +319,8 @@ static bool is_passed_over(const struct hypertrace_producer *producer, uint32_t 
  * In each earlier lap, one record had the same position as record @number. Counts how many of
  * these records, going back from @number, were never written, up to LAPS_KEPT. The oldest of them
  * belongs to an interrupted event, which may still write its record; the reader has skipped it
- * because another event waited for room. The others were left out, so that the position stays
- * free for the interrupted event. @word: the position's lap word.
+ * because another event waited for room. The other records were not written, so that the position stays free for the
+ * interrupted event. @word: the position's lap word.
  */
 static uint32_t count_missing(const struct hypertrace_producer *producer, uint32_t number, uint32_t lap, uint32_t word)
 {

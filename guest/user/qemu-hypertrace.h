@@ -10,9 +10,9 @@
  * An event is the arguments in a slot of the channel, and then one store of
  * the slot's index, which the tracer outside sees. If the channel has rings for
  * this program, the library writes the record itself, and no store needs to be
- * seen. Without a channel, and after a failed qemu_hypertrace_init(), every
- * function here still works and nothing is recorded, so an instrumented program
- * runs anywhere.
+ * seen. Without a channel, and after qemu_hypertrace_init() has failed, all
+ * functions may still be called, and no event is recorded. So an instrumented
+ * program runs anywhere.
  *
  * Link with libqemu-hypertrace-guest.a (before glibc 2.34 also -pthread).
  *
@@ -20,10 +20,12 @@
  * qemu_hypertrace_fini() and qemu_hypertrace_data(). Signal handlers: qemu_hypertrace(), qemu_hypertrace_data(),
  * qemu_hypertrace_num_args() and qemu_hypertrace_max_clients() may be used in them; the other functions may not. fork:
  * a child uses the channel of its parent without further calls. vfork: a child may emit; the events may be its
- * parent's. exec: the new program calls qemu_hypertrace_init() of its own. seccomp: with rings, the first event of a
- * thread, or its first qemu_hypertrace_client() if that is earlier, makes system calls (rt_sigprocmask, getpid, gettid,
- * prctl; fstat, mmap, madvise), so a thread that confines itself must make one of the two calls first. The thread that
- * opens the channel needs neither.
+ * parent's. exec: the new program must call qemu_hypertrace_init() itself.
+ * seccomp: with rings, the first event of a thread, or its first
+ * qemu_hypertrace_client() if that is earlier, makes system calls
+ * (rt_sigprocmask, getpid, gettid, prctl; fstat, mmap, madvise), so a thread
+ * that restricts its system calls must first make one of these two calls. The
+ * thread that opens the channel does not need to.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -66,8 +68,9 @@ int qemu_hypertrace_init(const char *base);
  * Close the channel. Later calls record nothing; qemu_hypertrace_init() opens
  * it again. Without a channel it does nothing.
  *
- * No other thread may use a pointer from qemu_hypertrace_data(), or be in
- * qemu_hypertrace(), when it is called: the memory is unmapped.
+ * When it is called, no other thread may use a pointer from
+ * qemu_hypertrace_data(), or be in qemu_hypertrace(), because the memory is
+ * unmapped.
  *
  * Returns 0, or -1 with the errno of munmap(2).
  */
@@ -93,19 +96,20 @@ uint64_t qemu_hypertrace_max_clients(void);
  * One slot is for one thread at a time: two threads that use one index mix
  * their arguments. See qemu_hypertrace_client().
  *
- * Never NULL: without a channel, or when @voffset is out of range, the result
- * is 64 words of memory that belong to the calling thread and that nobody
- * reads.
+ * The result is never NULL: without a channel, or if @voffset is out of range,
+ * it is 64 words of memory that belong to the calling thread and are never
+ * read.
  */
 uint64_t *qemu_hypertrace_data(uint64_t voffset);
 
 /*
- * An index of the calling thread's own: each call in the thread returns the
- * same index, and no other thread gets it, in all processes that use the
- * channel with this function. The highest indexes are given first, so that
- * small ones can be chosen by hand. It is free for others again when the thread
- * or the process exits, and after qemu_hypertrace_fini(). A child of fork()
- * gets indexes of its own, so call this function again after fork().
+ * Get an index for the calling thread only. Each call in the thread returns the
+ * same index. No other thread gets this index, in any process that uses this
+ * function with the same channel. The highest indexes are returned first, so
+ * that a program can choose small indexes itself. It is free for others again
+ * when the thread or the process exits, and after qemu_hypertrace_fini(). The
+ * index is not valid in a child of fork(), so call this function again after
+ * fork().
  *
  * The channel's file descriptor holds the index. It is close-on-exec; a
  * program that closes descriptors it doesn't know loses the index to others.
@@ -125,12 +129,13 @@ uint64_t qemu_hypertrace_client(void);
 static inline void qemu_hypertrace(uint64_t voffset);
 
 /*
- * Emit @pairs pairs of events (at most 1,000,000) of each kind: with nothing
- * between, and for each of five kinds of work (multiplications, the same in a
- * loop, divisions, branches, loads) with a little work and with twice that
- * work. The events have index @voffset and use its slot, whose words are
- * restored afterwards. hypertrace stat computes from them what an event costs
- * on this thread, and corrects the durations of spans by that cost.
+ * Emit @pairs pairs of events (at most 1,000,000) of each kind: with no code
+ * between the events, and, for each of five kinds of work (multiplications, the
+ * same in a loop, divisions, branches, loads), with a small amount of work and
+ * with twice this amount. The events have index @voffset and use its slot,
+ * whose words are restored afterwards. From these, hypertrace stat computes the
+ * cost of an event on this thread, and corrects the durations of spans by this
+ * cost.
  *
  * With the environment variable HYPERTRACE_CALIBRATE=PAIRS (hypertrace bench
  * sets it), qemu_hypertrace_init() calls this for the thread that opens the
@@ -140,7 +145,7 @@ void qemu_hypertrace_calibrate(uint64_t voffset, uint64_t pairs);
 
 /*
  * The first argument of the events of a pair with nothing between them. For the
- * other ten kinds of pair it is greater by 2, 4, 6, ... 20.
+ * other ten kinds of pairs, it is larger by 2, 4, 6, ... 20.
  */
 #define QEMU_HYPERTRACE_CALIBRATION_BEGIN UINT64_C(0x6362726174650001)
 #define QEMU_HYPERTRACE_CALIBRATION_END UINT64_C(0x6362726174650002)
@@ -149,14 +154,15 @@ void qemu_hypertrace_calibrate(uint64_t voffset, uint64_t pairs);
 /* The rest of this file is not part of the interface. */
 
 /*
- * QEMU_HYPERTRACE_BIAS_ words before the control word, or before a word that
- * nobody reads. Never NULL.
+ * QEMU_HYPERTRACE_BIAS_ words before the control word, or before a word that is
+ * never read. Never NULL.
  */
 extern volatile uint32_t *qemu_hypertrace_control_;
 
 /*
  * The same, or NULL if events are written to rings of the channel, so that no
- * store has to be caught. One load thus yields the decision and the address.
+ * store has to be caught. So a single load provides both the decision and the
+ * address.
  */
 extern volatile uint32_t *qemu_hypertrace_target_;
 

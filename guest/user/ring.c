@@ -148,9 +148,8 @@ static uint32_t count_chunks(void)
 }
 
 /*
- * Populates the page tables, so that a thread's first event has no page faults, which would take
- * longer than the rest of the event. Before Linux 5.14 this fails, and the first event has the page
- * faults.
+ * Populates the page tables, so that a thread's first event causes no page faults. They would take longer than the rest
+ * of the event. Before Linux 5.14 this fails, and the first event has the page faults.
  */
 static void populate_rings(unsigned char *memory, size_t size)
 {

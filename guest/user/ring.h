@@ -15,7 +15,7 @@
 
 #include <limits.h>
 
-/* If the processor has no atomic operations of its own, every event is a store. */
+/* If the processor has no suitable atomic operations, every event is a store. */
 #if __GCC_ATOMIC_INT_LOCK_FREE == 2 && __GCC_ATOMIC_POINTER_LOCK_FREE == 2
 #define HYPERTRACE_HAS_RINGS 1
 #else

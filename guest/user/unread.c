@@ -1,6 +1,5 @@
 /*
- * Memory that nobody reads: qemu_hypertrace_data() returns it without a
- * channel, or for an index out of range.
+ * Memory that is never read. qemu_hypertrace_data() returns it if there is no channel, or if the index is out of range.
  *
  * Each thread has its own, because otherwise threads of a program without a
  * channel would store to the same words, which ThreadSanitizer reports as a

@@ -5,9 +5,9 @@ A piece is the time of a span without inner spans, or a gap between the inner sp
 one of its pieces is long. The cause is usually a span of another thread that overlaps with most of the piece, and ends
 shortly before the piece ends.
 
-A span with a key may begin in one thread and end in another. Such a span contains spans of both threads: of the first
-thread, up to the start of its next span with the same name; of the last thread, from the end of its previous span with
-the same name on.
+A span with a key may begin in one thread and end in another. Such a span contains spans of both threads: those of the
+first thread until its next span with the same name begins, and those of the last thread after its previous span with
+the same name has ended.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Overlap:
     ``span``: the span that overlaps most.
     ``count``: the number of spans.
     ``overlap``: the time within the piece during which at least one of the spans ran, in ns.
-    ``ended_before``: the time from the last end of the spans to the end of the piece, in ns; None if that end is after
-    the piece.
+    ``ended_before``: the time from the end of the last of these spans to the end of the piece, in ns; None if the span
+    ended after the piece.
     """
 
     span: np.void
@@ -114,7 +114,7 @@ def _duration(span: np.void) -> int:
 
 
 def _inside(slow: SlowSpan, spans: Spans, *, has_key: bool) -> Spans:
-    """The parts of ``slow``: those of ``spans`` that begin and end within it, in one of its threads."""
+    """The parts of ``slow``: the ``spans`` that begin and end within it, in one of its threads."""
     span = slow.span
     whole = (spans["end_number"] > 0) & (spans["end_number"] < span["end_number"])
     whole &= spans["begin_number"] > span["begin_number"]

@@ -169,8 +169,8 @@ def data_frame(table: pyarrow.Table) -> Any:
     """``table`` as a data frame of pandas. Raises `HtrunError` if pandas is not installed.
 
     Whole numbers and truth values have the types of pandas in which a value may be missing (``UInt64``, ``boolean``),
-    even if no value is missing. Otherwise a column with missing values would become one of floats, and numbers above
-    2**53 would be rounded.
+    even if no value is missing. Otherwise a column with missing values would become a column of floats, and numbers
+    above 2**53 would be rounded.
     """
     try:
         import pandas

@@ -87,7 +87,7 @@ class Filter:
 
 
 def unknown_events(trace: Trace, patterns: Sequence[str]) -> list[str]:
-    """Those of ``patterns`` that contain no wildcard and are not the name of any event of ``trace``."""
+    """The ``patterns`` that contain no wildcard and are not the name of an event of ``trace``."""
     shapes = trace.shapes.all()
     known = {shape.title for shape in shapes} | {shape.definition.name for shape in shapes}
     return [pattern for pattern in patterns if pattern not in known and not set(pattern) & set("*?[")]

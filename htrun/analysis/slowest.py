@@ -1,9 +1,9 @@
 """The slowest spans of a trace, and all spans that overlap with them.
 
 The first pass pairs the begins and ends of all spans, and keeps the longest spans. It also stores a `Checkpoint` from
-time to time: the begins that wait for their ends. The second pass reads only the parts of the trace from the last
-checkpoint before a slow span to the end of that span. There it pairs begins and ends again, with their arguments, and
-so finds the spans that overlap with the slow span.
+time to time: the begins that wait for their ends. For each slow span, the second pass reads only the part of the trace
+from the last checkpoint before the span to the end of the span. There it pairs begins and ends again, with their
+arguments, and so finds the spans that overlap with the slow span.
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ def _has_order(trace: Trace) -> bool:
 
 
 class _Longest:
-    """The ``most`` longest of the ``spans`` so far, the longest first. Of equally long spans, the first are taken."""
+    """The ``most`` longest of the ``spans`` so far, the longest first. If spans are equally long, the earlier ones are
+    taken."""
 
     def __init__(self, none: Spans, most: int) -> None:
         self.spans = none
@@ -126,7 +127,7 @@ class _Longest:
 
 
 def _longest(spans: Spans, most: int) -> Spans:
-    """The ``most`` longest of ``spans``. Of equally long spans, the first are taken."""
+    """The ``most`` longest of ``spans``. If spans are equally long, the earlier ones are taken."""
     durations = spans["end"] - spans["begin"]
     if len(spans) > most:
         least = np.partition(durations, len(spans) - most)[len(spans) - most]
@@ -187,7 +188,7 @@ class _Checkpoints:
         self._last, self._earlier = -1, 0
 
     def add(self, pairer: Pairer, events: Events) -> None:
-        """Add a checkpoint of the state of ``pairer``, unless the existing ones are dense enough. ``events``: the next
+        """Add a checkpoint of the state of ``pairer``, if the last checkpoint is far enough away. ``events``: the next
         events, with which the state will change."""
         time, last = int(events["time"][0]), int(events["time"][-1])
         # Earlier events may have the same time as the first of these.

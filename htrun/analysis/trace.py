@@ -204,8 +204,8 @@ class Trace:
     def _decoded(self, guest: GuestTrace, window: Window, size: int) -> Iterator[Events]:
         """The decoded events of ``window``.
 
-        Events shortly before and after the window are also read, because the pieces of an entry may lie on both sides
-        of a limit of the window.
+        Events shortly before and after the window are also read, because the pieces of an entry may be partly before
+        and partly after a limit of the window.
         """
         wider = Window(max(window.begin - _MARGIN, 0), min(window.end + _MARGIN, EVERYTHING.end), window.streams)
         for events in guest.decode(self._reader.batches(wider, size)):

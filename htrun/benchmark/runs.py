@@ -1,7 +1,7 @@
 """The runs of ``hypertrace bench``. Each command first runs without htrun, and then under htrun.
 
-The two kinds of run do not alternate: a run under htrun evicts the program from the processor's caches, and if the
-program takes a millisecond, its next run then takes half as long again. Tools such as hyperfine also report the time of
+The two kinds of run do not alternate: a run under htrun evicts the program from the processor's caches. The next run of
+a program that takes a millisecond would then take 50% longer. Tools such as hyperfine also report the time of
 consecutive runs.
 """
 

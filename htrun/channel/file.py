@@ -122,7 +122,7 @@ class Channel:
         return cls(_NOWHERE, layout, _memory_file(layout, None), None, reachable=False)
 
     def publish(self, pid: int) -> None:
-        """Create the path, so that guests can open it. It leads to the memory while the process ``pid`` lives.
+        """Create the path, so that guests can open it. It points to the memory while the process ``pid`` exists.
 
         The process ``pid`` must have inherited the channel. Raises `HtrunError` if the path has been taken since
         `create`.
@@ -229,7 +229,7 @@ class Channel:
         return self._target is not None and _target_of(self.path) == self._target
 
     def _leads_here(self) -> bool:
-        """Whether the path leads to this channel. This also holds for a link of an earlier run that had the same
+        """Whether the path leads to this channel. This is also true of a link of an earlier run that had the same
         process id and descriptor."""
         with suppress(OSError):
             leads_to_proc = _PROC_LINK.fullmatch(_target_of(self.path) or "") is not None

@@ -3,7 +3,7 @@ directories of killed runs.
 
 Every process that uses such a directory holds a shared lock on it (flock(2)). The lock is released when the last
 process that inherited it exits for any reason. The lock also works from other process id namespaces, in which the link
-in the directory leads nowhere.
+in the directory is dangling.
 """
 
 from __future__ import annotations

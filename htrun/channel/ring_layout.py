@@ -27,8 +27,8 @@ needs no answer."""
 
 COUNTER_OFFSET = 0x78
 """The offset in the header of a reading of the host's counter: ticks (u64), CLOCK_MONOTONIC_RAW in ns (u64), and the
-approximate rate in Hz (u64); all zero if there is none. A client that is not on x86 uses its own counter only if this
-is the same counter: an emulator may give it another."""
+approximate rate in Hz (u64); all zero if there is none. A client that is not on x86
+uses its own counter only if it is the same as the host's counter. Under an emulator, it may be a different counter."""
 _COUNTER = struct.Struct("<QQQ")
 
 NATIVE_CLIENTS, EVERY_CLIENT = 1, 2
@@ -36,8 +36,8 @@ NATIVE_CLIENTS, EVERY_CLIENT = 1, 2
 clients themselves."""
 
 UNTRACED = 1
-"""A flag of the rings: no tracer sees to which thread a ring belongs. So a client writes the PID namespace of its ids
-to the ring, and the time at which it took the ring."""
+"""A flag of the rings: no tracer sees to which thread a ring belongs. So a client writes its PID namespace and the time
+at which it claimed the ring to the ring."""
 
 BLOCK, DROP, OVERWRITE = 0, 1, 2
 """The behaviour of a client when its ring is full: it waits, loses the event, or overwrites the oldest event."""

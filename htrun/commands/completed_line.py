@@ -86,7 +86,7 @@ def _options(text: str, values: Mapping[str, Value]) -> Iterator[Option]:
         if value is not None or len(names) == 1 or any(name.startswith("--") and len(names) == 2 for name in names):
             yield Option(names, short(description), value)
         else:
-            # Options of their own that share a line, such as -v and -q.
+            # Separate options that share a line, such as -v and -q.
             parts = [part.strip() for part in description.split(";")] + [""] * len(names)
             for name, part in zip(names, parts, strict=False):
                 yield Option((name,), short(part), None)

@@ -1,5 +1,5 @@
 """Finds configuration files. If there are none, a run does not import the modules that read them, but it always imports
-this module. So the import must cost next to nothing."""
+this module. So the import must cost almost nothing."""
 
 from __future__ import annotations
 

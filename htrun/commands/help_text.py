@@ -17,8 +17,8 @@ _NARROWEST = 60
 
 
 def fitted(text: str) -> str:
-    """``text`` with its paragraphs and the texts of its options filled to the width of the terminal, or to that in the
-    environment variable COLUMNS. Examples are not changed, nor is a text that fits."""
+    """``text``, with its paragraphs and the texts of its options wrapped to the width of the terminal, or to the width
+    in the environment variable COLUMNS. Examples, and texts that fit, are not changed."""
     width = max(shutil.get_terminal_size().columns, _NARROWEST)
     if width >= _WIDEST:
         return text

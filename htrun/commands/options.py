@@ -304,7 +304,7 @@ class _Taken:
         return None
 
     def complete(self, lower: _Taken) -> None:
-        """Take those options from ``lower`` that are not set here. Lists are not merged: a list is taken from ``lower``
+        """Take the options from ``lower`` that are not set here. Lists are not merged: a list is taken from ``lower``
         only if it is not set here."""
         values = dict(lower.values)
         if self.values.get("via") is Via.RING and values.get("timestamp") is Timestamp.ORDERED:

@@ -43,8 +43,8 @@ class Line(NamedTuple):
 
 
 class Verb(NamedTuple):
-    """A verb of a program, with its own ``line``. ``runs``: the program whose command line follows the verb instead;
-    empty for the program's own verbs."""
+    """A verb of a program, with its own ``line``. ``runs``: the program whose command line follows the verb; empty if
+    options of the verb follow."""
 
     name: str
     help: str

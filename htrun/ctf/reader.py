@@ -181,7 +181,7 @@ class CtfReader:
             loader.close()
 
     def _of_threads(self, events: Events, window: Window) -> Events:
-        """Those of ``events`` that belong to the threads of ``window``. Only shared streams contain events of other
+        """The ``events`` that belong to the threads of ``window``. Only shared streams contain events of other
         threads."""
         if window.streams is None or _SHARED not in self._stream_numbers:
             return events
@@ -291,7 +291,7 @@ def _sorted(runs: Sequence[Events]) -> Events:
 
 
 def within(events: Events, window: Window) -> Events:
-    """Those of ``events`` that happened in ``window``."""
+    """The ``events`` that happened in ``window``."""
     times = events["time"]
     if not len(events) or (window.begin <= int(times[0]) and int(times[-1]) < window.end):
         return events
@@ -414,8 +414,8 @@ class _Loader:
 
 
 def _in_piece_order(batches: Sequence[tuple[NDArray[np.int64], NDArray[np.int64], Events]]) -> list[Events]:
-    """The events of each piece. Events of different classes with equal times then have the same order, whatever else is
-    read with them. Each batch has the places of its pieces, and the numbers of their events."""
+    """The events of each piece. Then the order of events of different classes with equal times does not depend on the
+    other events that are read. Each batch has the places of its pieces, and the numbers of their events."""
     found: dict[int, Events] = {}
     for places, counts, events in batches:
         ends = np.cumsum(counts)

@@ -32,7 +32,7 @@ _ALIGNMENT = PACKET_HEADER
 """Packets begin at multiples of this many bytes, so that no header spans two pages."""
 _FIRST_LENGTH, _MOST_LENGTH = 1 << 20, 1 << 30
 """The size in bytes of a stream's first file, and the maximum size of a file. Each further file is as long as all
-earlier files together.
+earlier files of the stream together.
 """
 _APART = 64
 """The minimum number of ticks between two packets. This is at least a few ns, since babeltrace2 orders packets by the

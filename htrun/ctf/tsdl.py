@@ -41,7 +41,7 @@ _ESCAPES = {"n": "\n", "t": "\t"}
 
 
 class TsdlError(Exception):
-    """The text is not the metadata that htrun writes. ``str()`` says what is wrong with the text."""
+    """The text is not the metadata that htrun writes. ``str()`` describes the error in the text."""
 
 
 @dataclass(frozen=True)

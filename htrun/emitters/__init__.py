@@ -1,1 +1,1 @@
-"""Generates code that emits the named events of a TOML file, one file a language."""
+"""Generates code that emits the named events of a TOML file, one file for each language."""

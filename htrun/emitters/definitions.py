@@ -32,8 +32,8 @@ class Pieces:
 def c_note(names: NamedEvents, variable: str) -> Iterator[str]:
     """The lines of C that put the definitions of ``names`` into the note section, as ``variable``.
 
-    Each file that is compiled with these lines has a copy, which is no global symbol; linkers keep notes even if
-    nothing uses them (``--gc-sections``), and ``strip`` keeps what is loaded.
+    Each file that is compiled with these lines has a copy, which is not a global symbol. Linkers keep notes even if
+    nothing refers to them (``--gc-sections``), and ``strip`` keeps all sections that are loaded.
     """
     found = Pieces(names)
     yield "/* The definitions of the events, which htrun reads in the program's file. */"

@@ -74,7 +74,7 @@ def _single(single: Single, owner: str) -> Iterator[str]:
 def _span(span: Span, name: str) -> Iterator[str]:
     yield "/** A span, which close() ends. Its fields are the arguments of its end. */"
     yield f"public static final class {name} implements AutoCloseable {{"
-    # The use of a nested class does not initialise the class around it, which has the definitions.
+    # The use of a nested class does not initialise the enclosing class, which contains the definitions.
     yield "    static {"
     yield "        Events.define();"
     yield "    }"

@@ -41,8 +41,8 @@ class Single(NamedTuple):
 
 
 class Span(NamedTuple):
-    """A span. ``name``: its identifier. ``fields``: the arguments of its begin. ``end_fields``: those of its end;
-    an argument of both has one identifier, and its value at the begin is the default at the end."""
+    """A span. ``name``: its identifier. ``fields``: the arguments of its begin. ``end_fields``: the fields of its end.
+    An argument of both events has a single identifier, and its value at the begin is the default at the end."""
 
     name: str
     begin: NamedEvent

@@ -6,8 +6,8 @@ that were read at the same moment. Every conversion first takes a new anchor, an
 conversion. So every time lies between two anchors, no time is extrapolated, and the same ticks always convert to the
 same time.
 
-The anchors follow CLOCK_MONOTONIC, since it is never set. The wall clock is taken as CLOCK_MONOTONIC plus a constant
-that is measured at the start, so setting the wall clock during a run does not affect the run's times.
+The anchors use CLOCK_MONOTONIC, since this clock is never set. The wall clock is taken as CLOCK_MONOTONIC plus a
+constant that is measured at the start, so setting the wall clock during a run does not affect the run's times.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class Clock:
 
     @property
     def error_ns(self) -> int:
-        """The error of an anchor in nanoseconds: half the time that it takes to read a clock, for each of the two
+        """The error of an anchor in nanoseconds: the sum of half the time that it takes to read each of the two
         clocks."""
         return 2 * self._half_window
 

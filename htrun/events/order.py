@@ -1,8 +1,8 @@
 """Puts events of many threads into one time order, while events still arrive.
 
 Each thread's events arrive in order, but an event may arrive after younger events of another thread: a thread can be
-interrupted between its time stamp and its record, and an event that traps is seen microseconds after it happened. So
-the youngest events are held back for a while.
+interrupted after it has taken a time stamp and before it has written the record, and htrun sees an event that traps
+microseconds after it happened. So the latest events are held back for a while.
 """
 
 from __future__ import annotations

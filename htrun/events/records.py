@@ -29,7 +29,7 @@ NUMBER_PAIRS = (("site", "index"), ("num", "arch"))
 """Pairs of columns of a decoded event. The two columns of a pair share a word, so that they are copied or cleared
 together.
 
-A kind of event has both columns of a pair or neither.
+Each kind of event has either both columns of a pair or neither of them.
 """
 NUMBERS = tuple(name for pair in NUMBER_PAIRS for name in pair)
 

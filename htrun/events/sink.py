@@ -42,8 +42,8 @@ class LossSink(Protocol):
 def failure_of(sink: Sink | PacketSink, error: Exception) -> str:
     """A message of one line that says why ``sink`` takes no more events.
 
-    An exception other than `SinkError` is a bug in htrun, or the format cannot represent some text. Such an exception
-    must not affect the other sinks.
+    An exception other than `SinkError` is a bug in htrun, or the format cannot represent some text. An exception in one
+    sink must not affect the other sinks.
     """
     if isinstance(error, SinkError):
         return str(error)

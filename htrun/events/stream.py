@@ -1,4 +1,4 @@
-"""One guest thread as a source of events."""
+"""A guest thread that emits events."""
 
 from __future__ import annotations
 

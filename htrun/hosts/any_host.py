@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class CounterReading(NamedTuple):
-    """A reading of the host's counter, by which a program can find out whether its own counter is the same.
+    """A reading of the host's counter, with which a program can find out whether its own counter is the host's counter.
 
     ``ticks``: the counter. ``nanoseconds``: CLOCK_MONOTONIC_RAW at the same moment. ``rate``: the approximate rate of
     the counter in Hz.
@@ -41,5 +41,5 @@ class Machine(Protocol):
         """The processor's counter, whether it is reliable or not."""
 
     def counter_reading(self) -> CounterReading | None:
-        """A reading of the counter for the programs of a run; None if they find out by themselves whether they run
-        natively."""
+        """A reading of the counter for the programs of a run; None if guests can find out without this number whether
+        they run natively."""

@@ -205,8 +205,8 @@ class TrampolineContext(NamedTuple):
     of the stub from `Host.build_runtime`. ``self_pointers``: whether threads are identified by the word that the thread
     pointer points to. In programs with thread-local storage, this word is the thread pointer itself (Drepper, ELF
     Handling For Thread-Local Storage, 3.4.6). Otherwise threads are identified by the register. ``likely_entry``: the
-    offset of the table entry that is tried first. It should belong to the thread that will probably emit; another entry
-    only costs time. The entry must not be all zeros.
+    offset of the table entry that is tried first. It should be the entry of the thread that will probably emit. Any
+    other entry is correct, but slower. The entry must not be all zeros.
     """
 
     control_address: int
@@ -303,9 +303,9 @@ class Host(Machine, Protocol):
     # Trampolines.
 
     def form(self, store: Store, context: TrampolineContext, *, flags_live: bool) -> Hashable:
-        """The form of a trampoline. Two trampolines of a run with the same form, and the same numbers of arguments,
-        slots and fences, have the same length, whatever their addresses. If one of them cannot be built, the other
-        cannot be built either."""
+        """The form of a trampoline. The length of a trampoline depends only on its form and on the numbers of
+        arguments, slots and fences, not on its address. Whether a trampoline can be built also depends only on
+        these."""
 
     def build(
         self, store: Store, context: TrampolineContext, at: int, *, site: int, flags_live: bool, ordered: bool
@@ -330,5 +330,4 @@ class Host(Machine, Protocol):
 
     def runtime_lost(self, offset: int, way: int) -> bool:
         """Whether a thread at ``offset`` in the runtime stub has counted a lost event, so that the thread must continue
-        after the site. ``way``: the distance in bytes from `Trampoline.ways_back` to the address to which the stub
-        would return now."""
+        after the site. ``way``: the distance in bytes from `Trampoline.ways_back` to the return address of the stub."""

@@ -1,9 +1,9 @@
 """Finds out whether the other threads of an address space sleep while code is replaced.
 
-A thread that sleeps in the kernel executes nothing, and sees all changes that were made meanwhile when it runs again.
-So it needs no serializing barrier between two changes. QEMU has a thread that nearly always sleeps; without this
-module, the first patch in each process of QEMU would wait for about 7 ms, until the kernel has registered a process
-with several threads for such barriers.
+A thread that sleeps in the kernel executes no code. When it runs again, it sees all changes that were made in the
+meantime. So it needs no serializing barrier between two changes. QEMU has a thread that nearly always sleeps; without
+this module, the first patch in each process of QEMU would wait for about 7 ms, until the kernel has registered a
+process with several threads for such barriers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 from collections.abc import Collection
 
 _MOST = 4
-"""The number of other threads from which on a barrier takes no longer than looking at all of them."""
+"""With at least this number of other threads, a barrier takes no longer than inspecting all of them."""
 _RUNS_FIELD = 2
 
 

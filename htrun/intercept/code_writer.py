@@ -32,9 +32,9 @@ class Rewritten(Exception):
 def write(injection: Injection | None, space: AddressSpace, address: int, old: bytes, new: bytes) -> None:
     """Replace ``old`` by ``new`` at ``address`` while other threads may run there. The steps are those of the kernel's
     text_poke_bp: first a halt instruction, then the tail, then the first byte, with a serializing barrier in all
-    threads between the steps. There is none after the last step: a thread that meets the halt later continues
-    (`met_halt`). Without an ``injection`` there are no barriers. Then only the halt keeps threads from running a
-    half-written instruction. This was enough on every processor that was tried.
+    threads between the steps. There is no barrier after the last step: a thread that executes the halt later is resumed
+    (`met_halt`). Without an ``injection`` there are no barriers. Then only the halt prevents threads from executing a
+    half-written instruction. This worked on all tested processors.
 
     If no other thread has the memory, nobody can run there, and all bytes are written in one step.
 
@@ -133,7 +133,7 @@ def still_holds(space: AddressSpace, site: Site) -> bool:
 
 
 def take_back(injection: Injection | None, space: AddressSpace, sites: list[Site]) -> None:
-    """Restore the original bytes of those ``sites`` whose patches are still in place."""
+    """Restore the original bytes of the ``sites`` whose patches are still in place."""
     for site in with_owners(space, sites):
         patch = site.patch
         if patch is not None and still_holds(space, site):

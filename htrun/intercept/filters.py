@@ -28,8 +28,8 @@ def add_filter(
         return header.ljust(_PROGRAM_HEADER, b"\0") + program
 
     with scratch.holding(space, registers, _PROGRAM_HEADER + len(program), at) as address:
-        # With TSYNC, the result is the id of a thread that cannot get this filter, because it has already installed
-        # another one.
+        # With TSYNC, the result is the id of a thread that cannot get this filter, because it has already installed a
+        # different filter.
         if injection.call("seccomp", 1, seccomp.FLAG_TSYNC, address) == 0:
             return
         injection.call("seccomp", 1, 0, address)

@@ -383,7 +383,7 @@ class Process:
         self.filtered = False
         """Whether the process has a seccomp filter that is not htrun's. It has installed or inherited this filter."""
         self.guarded: list[tuple[int, int]] = []
-        """The address ranges for which the process has channel filters of htrun's. htrun has installed these, or the
+        """The address ranges for which the process has channel filters of htrun. htrun has installed these, or the
         process has inherited them. A filter can never be removed; it stays through forks and execs."""
         self.masks = MaskFilter()
         self.action_in_doubt = False

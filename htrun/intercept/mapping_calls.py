@@ -269,8 +269,8 @@ class MappingCalls:
         if low >= high or any(start <= low and high <= end for start, end in process.guarded):
             return
             # Each additional filter makes every system call slower, and the kernel allows at most a few hundred
-            # (kernel/seccomp.c, MAX_INSNS_PER_PATH). So a process with many mappings gets one filter that covers all
-            # addresses.
+            # (kernel/seccomp.c, MAX_INSNS_PER_PATH). So a process with many mappings gets a single filter that covers
+            # all addresses.
         if len(process.guarded) >= _MOST_FILTERS:
             low, high = 0, 1 << 64
         try:

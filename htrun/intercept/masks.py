@@ -198,16 +198,15 @@ class Masks:
         if not state.segv_is_default:
             thread.signals.segv_blocked = False
         elif process.actions.ignored or process.actions.is_unmarked_default:
-            # The action is the default in any case. So the other signals that the thread blocks are the only hint
-            # whether it blocks SIGSEGV.
+            # The action is the default in any case. So only the other blocked signals of the thread indicate whether it
+            # blocks SIGSEGV.
             thread.signals.segv_blocked = blocks_other_faults(state.blocked)
         else:
             thread.signals.segv_blocked = self._has_reset(thread, state.blocked)
 
     def _has_reset(self, thread: Thread, mask: int) -> bool:
         """Whether a fault of this thread, which now has ``mask``, has reset the action. If several threads have faulted
-        at the same time, the only hint which thread has reset the action are the other signals that each thread
-        blocks."""
+        at the same time, only the other blocked signals of each thread indicate which thread has reset the action."""
         if blocks_other_faults(mask):
             return True
         states = ((other, signal_state(other.tid)) for other in _sharers(thread))

@@ -1,8 +1,8 @@
 """Passes a file that htrun has open to a tracee that can't open it through htrun's ``/proc``, because the tracee
 belongs to another user or has another ``/proc``.
 
-The tracee makes a pair of sockets. htrun takes one of them (pidfd_getfd(2)), and sends the file through this socket
-(unix(7), SCM_RIGHTS). The tracee receives the file from the other socket.
+The tracee makes a pair of sockets. htrun gets a descriptor of one socket (pidfd_getfd(2)), and sends the file through
+this socket (unix(7), SCM_RIGHTS). The tracee receives the file from the other socket.
 """
 
 from __future__ import annotations

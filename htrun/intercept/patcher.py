@@ -257,7 +257,7 @@ class Patcher:
     def _of_family(
         thread: Thread, site: Site, control: int, candidates: tuple[Candidate, ...], live: bool
     ) -> Patch | None:
-        """The patch that was made in a related process; None if there is none that is right for this process, too."""
+        """The patch that was made in a related process; None if no such patch is valid for this process, too."""
         arena = thread.space.arena
         assert arena is not None
         made = arena.family.made(site, _kind(thread, control), arena.run_at)

@@ -38,7 +38,7 @@ def place_of(tid: int, address: int) -> Place:
 
 
 class Code(Protocol):
-    """What an address space knows about its code. The attributes are set by this module."""
+    """The known facts about the code of an address space. The attributes are set by this module."""
 
     emulator: bool | None
     """Whether QEMU runs there; None if this is unknown yet."""

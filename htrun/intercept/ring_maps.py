@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 _FEW = 32
-"""The minimum number of rings that are mapped in one call. Most programs do not have more threads that emit. Nor do
-they have more children that exit between two rounds of the drain, which frees the children's rings."""
+"""The minimum number of rings that are mapped in one call. Most programs do not have more threads that emit. They also
+do not have more children that exit between two rounds of the drain, which frees the children's rings."""
 _MANY = 256
 """The maximum number of rings that are mapped in one call."""
 

@@ -34,7 +34,7 @@ class Scratch:
     def holding(
         self, space: AddressSpace, registers: Registers, size: int, content: Callable[[int], bytes]
     ) -> Iterator[int]:
-        """A context in which ``size`` bytes in the memory of a thread are lent. The thread is stopped with
+        """A context in which htrun may use ``size`` bytes in the memory of a thread. The thread is stopped with
         ``registers``. Yields the address. ``content``: called with the address; returns the bytes to write there.
 
         Raises OSError if neither the header nor the thread's stack has room.

@@ -14,14 +14,15 @@ _PATIENCE = 1.0
 """The time in seconds for which htrun waits for a helper of the lowest priority after the program has ended. On a busy
 machine such a helper might need minutes, so a helper of normal priority then replaces it."""
 _LONGEST = 30.0
-"""The time limit in seconds for the helper of normal priority. Code whose name is not found by then gets no name."""
+"""The time limit in seconds for the helper of normal priority. A site whose name is not found in this time gets no
+name."""
 _MOST_HELPERS = 3
 """The maximum number of helpers in a run. A helper may die because of a damaged file, or it may be replaced."""
 
 
 class SymbolNames:
     """Looks names up in a thread. The thread searches the cache first, and asks a `SymbolHelper` for names that are not
-    there. The first question starts the thread and the helper."""
+    there. The first request starts the thread and the helper."""
 
     def __init__(self, cache: SymbolCache, processors: set[int]) -> None:
         """``processors``: the processors on which the thread and its helper may run."""

@@ -21,8 +21,8 @@ _PR_SET_PDEATHSIG = 1
 
 def serve(priority: str) -> None:
     """Answer questions until the input is closed. ``priority``: LOWEST to use only processors that are idle."""
-    # When the tracer has exited, nobody reads the answers, and the import of lief takes long. So this process dies with
-    # the tracer.
+    # When the tracer has exited, no process reads the answers, so the slow import of lief would be useless. So this
+    # process dies with the tracer.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if priority == LOWEST:
         with suppress(OSError):

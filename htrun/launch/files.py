@@ -1,4 +1,4 @@
-"""Files as they are seen by the process that executes them."""
+"""Access to files from the point of view of the process that executes them."""
 
 # pathlib is not used: it changes paths ("./a" becomes "a"), and is slow to import.
 
@@ -18,8 +18,8 @@ _STANDARD = {"stdin": "0", "stdout": "1", "stderr": "2"}
 
 
 class FileView(NamedTuple):
-    """The file system as seen by this process (``pid`` None) or by another process, whose paths are looked up through
-    ``/proc/PID``.
+    """The view that a process has of the file system: this process if ``pid`` is None, or another process, whose paths
+    are looked up through ``/proc/PID``.
 
     ``directory``: the directory, as seen by this process, to which relative paths are relative; None for the working
     directory. If the other process has another root directory, a symbolic link with an absolute target is still looked

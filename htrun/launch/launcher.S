@@ -438,7 +438,7 @@ python:
 	cmpq $0, (%r12)
 	cmove %r12, %r8
 	mov (%r8), %rsi
-# Make room on the stack for the tracer's argv and envp: as many words as this process has, plus a few.
+# Make room on the stack for the tracer's argv and envp. It needs a few words more than those of this process.
 	mov %r13, %rax
 1:	add $8, %rax
 	cmpq $0, -8(%rax)
@@ -546,7 +546,7 @@ copy_variables:
 2:	movq $0, (%rdi)
 	ret
 
-# Whether the text at %rsi begins with that at %r9 (flags: e if so). %rsi then points after that prefix.
+# Sets the flag e if the text at %rsi begins with the text at %r9. Then %rsi points after this prefix.
 begins:
 	mov (%r9), %al
 	test %al, %al

@@ -123,16 +123,16 @@ class Launcher(NamedTuple):
 
 
 def command() -> list[str]:
-    """The start of a command line with which another program can run htrun: the launcher, and the option that makes the
-    tracer use the Python of this process."""
+    """The first words of a command line with which another program can run htrun: the launcher, and the option that
+    makes the tracer use the Python of this process."""
     return [FILE, _PYTHON + sys.executable]
 
 
 def start(words: Sequence[str], executable: str) -> NoReturn:
     """Become a launcher whose tracer is ``executable -m htrun`` with the arguments ``words``.
 
-    This is for an htrun that was not started by the launcher. The program inherits the changes that Python has made in
-    the process, except for those to the environment. Raises `HtrunError`.
+    This function is used if htrun was not started by the launcher. The program inherits the changes that Python has
+    made in the process, except for those to the environment. Raises `HtrunError`.
     """
     if not os.path.exists("/proc/self/environ"):
         raise HtrunError("cannot read /proc/self/environ: is /proc mounted?")

@@ -1,8 +1,9 @@
-"""The launcher for machines for which there is none in assembly (`launcher.S`). It does what that one does for a
-program that is not traced, and reads the same plan (`launcher.py`).
+"""The launcher for machines that have no launcher in assembly (`launcher.S`). For a program that is not traced, it does
+the same as `launcher.S`, and reads the same plan (`launcher.py`).
 
 A child becomes the program, so of Python it inherits only the actions for SIGPIPE and SIGXFSZ, which are set to their
-defaults. The recorder is a grandchild, so it is no child of the program's parent. Neither needs an exec of Python.
+defaults. The recorder is a grandchild, so it is no child of the program's parent. Neither process executes Python
+again.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class _Before(NamedTuple):
-    """What the program inherits of this process: the action of SIGCHLD, the signal mask, and whether orphans become
-    children of this process."""
+    """The state that the program inherits from this process: the action of SIGCHLD, the signal mask, and whether
+    orphans become children of this process."""
 
     action: signal.Handlers
     mask: Collection[int]
@@ -63,7 +64,7 @@ class _Plan:
         return self._content[start : self._content.index(b"\0", start)]
 
     def texts(self, address: int) -> list[bytes]:
-        """The texts to which a list of pointers leads."""
+        """The texts to which the pointers in a list point."""
         found = []
         while pointer := self._word(address):
             found.append(self.text(pointer))

@@ -75,8 +75,8 @@ class Option(NamedTuple):
 
 
 def options(argv: Sequence[str]) -> Iterator[Option]:
-    """The options in ``argv``, a whole command line (index 0 is the program's own name). The last option may lack its
-    value."""
+    """The options in ``argv``, a whole command line (index 0 is the program's own name). The value of the last option
+    may be missing."""
     position = 1
     while position < len(argv):
         word, at = argv[position], position

@@ -58,7 +58,7 @@ class Arrival:
         self._read = read
 
     def ticks(self, stamps: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        """The current time, whatever ``stamps`` are."""
+        """The current time, which does not depend on ``stamps``."""
         import numpy as np
 
         return np.full(len(stamps), self._read(), np.uint64)

@@ -185,7 +185,8 @@ class ClientRing:
         """Take the remaining records, oldest first, in batches of the type `htrun.events.records.record_dtype`.
 
         The ``site`` of all records is `RING_SITE`. ``ended``: whether the client writes no more, so that unfinished
-        records stay unfinished. While the client still writes, nothing is taken from a ring that it overwrites.
+        records stay unfinished. While the client still writes to a ring in overwrite mode, no records are taken from
+        it.
         """
         if self.overwrites:
             return self._take_newest() if ended else []
@@ -240,7 +241,8 @@ class ClientRing:
     def _release(self) -> None:
         """Let the client overwrite the records that were taken.
 
-        A skipped record is kept until it is finished, or until the client gives up the record's position.
+        A skipped record stays in this table until it is finished, or until the client no longer needs the record's
+        position.
         """
         released = self._next
         for number in list(self._holes):
@@ -351,7 +353,7 @@ class ClientRing:
         if first == reserved:
             return []
         records = self._copied(first, reserved)
-        # Copy the records before the check. If a process still writes here, although none should, the check notices it.
+        # Copy the records before the check. No process should write here any more. If one does, the check detects it.
         committed = self._committed(first, reserved)
         return [joined(records)[committed]] if committed.any() else []
 

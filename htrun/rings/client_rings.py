@@ -32,11 +32,12 @@ _FEW_RECORDS = 256
 """The maximum number of records that are taken immediately when their thread exits. This takes a few microseconds, and
 leaves the next thread a free ring that its process has already mapped."""
 _MOST_READY = 256
-"""The maximum number of threads whose records wait for the next round outside their rings."""
+"""The maximum number of exited threads whose records may wait for the next round after they were copied out of the
+rings."""
 
 
 MACHINE_CLOCK = -1
-"""The number that stands for every clock of a machine, since no such clock is a clock of the host."""
+"""The number that is used for all clocks of machines, since these are not clocks of the host."""
 
 
 class Exit(NamedTuple):
@@ -135,7 +136,7 @@ class ClientRings:
         return bool(self._rings)
 
     def exited(self, owner: int, tid: int, source: Callable[[Client], Source]) -> None:
-        """Take note that thread ``tid``, with the owner word ``owner`` (`ring_layout.owner_word`), writes no more.
+        """Note that thread ``tid``, with the owner word ``owner`` (`ring_layout.owner_word`), will not write any more.
 
         ``source``: returns the thread's description. It is called only if the description was not determined before.
         """
@@ -149,7 +150,7 @@ class ClientRings:
                 self._exits.append(gone)
 
     def machine_exited(self) -> None:
-        """Take note that the clients in machines write no more. May be called from any thread of htrun."""
+        """Note that the clients in machines will not write any more. May be called from any thread of htrun."""
         self._machine_gone = True
 
     def ring_exited(self, number: int, owner: int, cookie: int, tid: int, source: Callable[[Client], Source]) -> None:

@@ -54,8 +54,9 @@ do not wake the drain."""
 
 class _Silence:
     """Measures the time since the last record. After half of ``seconds`` the rings are armed; after the other half the
-    drain sleeps. If ``seconds`` is None, neither happens. When the rings are armed, a thread may already have checked
-    that its ring has room. It has the second half to write its record."""
+    drain sleeps. If ``seconds`` is None, the drain neither arms the rings nor sleeps. When the rings are armed, a
+    thread may already have checked that its ring has room. A thread that has read its ring before it was armed can
+    write its record during the second half."""
 
     def __init__(self, seconds: float | None) -> None:
         self._half = float("inf") if seconds is None else seconds / 2
@@ -245,7 +246,7 @@ class Drain:
         return ring
 
     def end(self, ring: Ring) -> None:
-        """Take note that the ring's thread writes no more. The ring can be lent again after its records were taken
+        """Note that the ring's thread will not write any more. The ring can be lent again after its records were taken
         out."""
         ring.ended = True
         self._ended += 1

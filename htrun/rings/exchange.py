@@ -113,8 +113,7 @@ class Exchange:
         self._rings[ring] = _Ring(known)
 
     def heard(self, ring: int, clock: int, answer: Answer) -> None:
-        """Take note of ``answer``, the last answer of the client of ring number ``ring``. The answer may already be
-        known."""
+        """Note ``answer``, the last answer of the client of ring number ``ring``. The answer may already be known."""
         client = self._rings[ring]
         now = self._read()
         if answer.number in (0, client.answered):

@@ -58,8 +58,8 @@ PACKET_PAYLOAD = 0x38
 # Second cache line: written by the reader.
 RELEASED = 0x40
 """u64: the number of packets that the reader has released to the writer; packet N may be started while ``N <
-released``. This number is always one less than a whole ring ahead of the reader, so that a full ring and an empty ring
-differ."""
+released``. The distance from the reader to this number is always one packet less than a whole ring, so that a full ring
+differs from an empty ring."""
 ON_FULL = 0x48
 """u64: the action of a trampoline when the next packet is not released: `ON_FULL_TRAP` or `ON_FULL_DROP`."""
 

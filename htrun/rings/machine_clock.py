@@ -70,8 +70,7 @@ class MachineClock:
         return bool(self._lows and self._highs)
 
     def add(self, stamp: int, low: int | None, high: int, *, sure: bool = True) -> bool:
-        """Take note that htrun's ticks at ``stamp`` were at least ``low`` (None if this is unknown) and at most
-        ``high``.
+        """Note that htrun's ticks at ``stamp`` were at least ``low`` (None if this is unknown) and at most ``high``.
 
         Returns False if the new bounds contradict the bounds so far; then the bounds stay as they are. ``sure``:
         whether the new bounds may show that a range of rates was wrong.

@@ -6,8 +6,7 @@ from __future__ import annotations
 PERIOD = 0.015
 """The maximum time between two rounds, in seconds.
 
-This time and the time for which `TimeOrder` holds events back are together well under the 50 ms by which a live log may
-lag.
+A live log may lag by 50 ms. The sum of this time and the time for which `TimeOrder` holds events back is much less.
 """
 _AIM = 0.5
 """The fraction of a ring that should be full at the next poll, if events keep coming at the same rate. The remaining

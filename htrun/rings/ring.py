@@ -363,8 +363,8 @@ class Ring:
         return self._read_bytes + length == self.shape.packet_payload
 
     def consume(self, length: int) -> None:
-        """Take note that ``length`` bytes of the first chunk of `unread` are processed. A finished packet is released
-        to the writer."""
+        """Note that ``length`` bytes of the first chunk of `unread` are processed. A finished packet is released to the
+        writer."""
         self._read_bytes += length
         if self._read_bytes >= self.shape.packet_payload:
             self._read_bytes = 0
@@ -380,8 +380,8 @@ class Ring:
         used = within - layout.PACKET_HEADER
         if not (0 <= place < shape.packets and 0 <= used <= shape.packet_payload and used % shape.record_size == 0):
             return 0, None
-        # The end of a packet is the start of the next one, even before the writer has moved there. A writer never gets
-        # a whole ring ahead (`RELEASED`), so its position identifies the lap.
+        # The end of a packet is the start of the next one, even before the writer has moved there. A writer is never a
+        # whole ring ahead of the reader (`RELEASED`), so its position identifies the lap.
         return ((place + 1) & (shape.packets - 1), 0) if used == shape.packet_payload else (place, used)
 
 

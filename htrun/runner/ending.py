@@ -1,4 +1,4 @@
-"""The ways in which htrun ends a run when it is asked to."""
+"""The ways in which htrun ends a run on request."""
 
 from __future__ import annotations
 

@@ -9,9 +9,9 @@ At most one of the threads that trap is kept on the tracer's processor, since th
 traps. But every thread that makes enough recorded calls is kept on the tracer's processor, and so is every process that
 such a thread creates, since most processes make a few dozen calls and exit.
 
-The guest must not notice this. So a thread gets its former processors back when it has made only a few stops for a
-while. It also gets them back before a call that queries or sets processors, at which a filter stops the thread. Threads
-that it creates get its former processors, too. Meanwhile ``Cpus_allowed`` in ``/proc`` shows the single processor, and
+The guest must not notice this. So a thread may use its former processors again when it has made only a few stops for a
+while. The same happens before a call that queries or sets processors, at which a filter stops the thread. Threads that
+it creates may also use its former processors. Meanwhile ``Cpus_allowed`` in ``/proc`` shows the single processor, and
 so does a query by a process without a channel. A thread that is no longer on the processor where htrun has put it was
 moved by another program (taskset, a job scheduler), and is not moved again.
 """

@@ -29,7 +29,7 @@ _THREADS = 2
 
 
 def lift_limits() -> None:
-    """Raise the limits of this process as far as it may raise them."""
+    """Raise the limits of this process as far as is permitted."""
     # The import takes about 0.2 ms, for which the program waits.
     import resource
 
@@ -89,7 +89,7 @@ def _require_memory(size: int, protection: int, what: str, limit: str) -> None:
 
 
 def _require_threads() -> None:
-    """Start, for a moment, as many threads as will be needed. Raises `HtrunError` if this fails."""
+    """Start as many threads as will be needed, and let them exit immediately. Raises `HtrunError` if this fails."""
     go_on = _thread.allocate_lock()
     ended = [_thread.allocate_lock() for _ in range(_THREADS)]
 

@@ -73,8 +73,8 @@ class Outputs(NamedTuple):
         )
 
     def packet_sink(self, clock: Clock, warnings: Warnings) -> PacketSink | None:
-        """The native trace; None if the user wants none. Its modules are imported here, when the program is already
-        running."""
+        """The native trace; None if the user has not requested one. Its modules are imported here, when the program is
+        already running."""
         if self.trace is None:
             return None
         from htrun.ctf.writer import CtfTrace

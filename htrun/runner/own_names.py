@@ -41,7 +41,7 @@ class _File(NamedTuple):
 
 
 class OwnNames:
-    """The names that the program gives its events itself. `mapped` and `ended` must be called by the tracer's main
+    """The names that are defined by the program itself. `mapped` and `ended` must be called by the tracer's main
     thread, the other methods by one thread at a time."""
 
     def __init__(self, options: RunOptions, outputs: Outputs, warnings: Warnings) -> None:

@@ -1,12 +1,13 @@
-"""Loads the modules that a trap needs before the first trap, while the tracer has nothing else to do.
+"""Loads the modules that a trap needs, before the first trap and while the tracer is idle.
 
 The first trap of a run needs the decoder, the builder of trampolines and the rings, which take about 50 ms to load. The
-emulator of a program takes about as long to start, and the tracer has few stops to handle meanwhile. So it loads these
-modules in steps, and looks for a stop after each step. A thread would be no better: while it imports modules, it would
-hold the interpreter's lock for half a millisecond each time that the tracer has waited for a stop.
+emulator of a program takes about as long to start, and in this time the tracer has only few stops to handle. So the
+tracer loads these modules in steps, and checks for a stop after each step. A separate thread would not be better: while
+it imports modules, it would hold the interpreter's lock for half a millisecond each time that the tracer has waited for
+a stop.
 
-Other programs either need no trap, since they write their events to rings, or it is unknown until their first trap that
-they emit. So nothing is loaded early for them.
+For other programs, nothing is loaded early. Either they need no trap, since they write their events to rings. Or htrun
+does not know before the first trap that they emit.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class Preparation:
         self._steps: Iterator[None] | None = None
 
     def begin(self) -> None:
-        """Make the steps from now on, unless that would slow down the start of the program, because it can run only on
-        the processor on which this thread runs."""
+        """Start the steps. If the program can run only on the processor of this thread, do nothing, because the steps
+        would slow down the start of the program."""
         if not self._begun and len(os.sched_getaffinity(0)) > 1:
             self._begun = True
             self._steps = self._make_steps()

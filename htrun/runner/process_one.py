@@ -20,8 +20,8 @@ _KILLED = 128
 
 
 def serve(child: int) -> NoReturn:
-    """Act as process 1 for the launcher ``child``, and exit with the child's exit status. The launcher has blocked all
-    signals before it created the child, so none is missed (`htrun/launch/launcher.S`)."""
+    """Act as process 1 for the launcher ``child``, and exit with the child's exit status. The launcher blocked all
+    signals before it created the child, so no signal is missed (`htrun/launch/launcher.S`)."""
     release_inherited()
     while True:
         received = signal.sigwaitinfo(signal.valid_signals())
@@ -34,7 +34,7 @@ def serve(child: int) -> NoReturn:
 
 
 def _reap(child: int) -> None:
-    """Reap every process that has exited. If ``child`` is among them, exit as it did."""
+    """Reap every process that has exited. If ``child`` is among them, exit in the same way as it has."""
     while True:
         # waitpid cannot fail, since the child exists until it is reaped here.
         process, status = os.waitpid(-1, os.WNOHANG)

@@ -115,8 +115,8 @@ def _prepare(channel: Channel) -> None:
 
 
 def _trace(start: Start, options: RunOptions, channel: Channel, outputs: Outputs) -> NoReturn:
-    """Trace the program, and exit. When the tracer has exited, for whatever reason, the parent of the first process
-    sees that process die."""
+    """Trace the program, and exit. When the tracer exits for any reason, the parent of the first process sees the exit
+    of that process."""
     try:
         try:
             # numpy loads OpenBLAS, which would start a thread for each processor. htrun does not use OpenBLAS.

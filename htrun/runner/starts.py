@@ -1,4 +1,4 @@
-"""The ways in which a run gets its processes, and in which these processes are ended.
+"""The ways in which a run gets its processes and ends them.
 
 There are two ways: htrun traces the process that becomes the program (`LaunchedProgram`), or it supervises a child that
 becomes the program (`UntracedProgram`).
@@ -45,11 +45,12 @@ class TracedStart(Start, Protocol):
         """The process whose death htrun delays until all records are written."""
 
     def ending(self, tracees: Tracees) -> Ending:
-        """The object that ends the run when htrun is asked to do so."""
+        """The object that ends the run on request."""
 
 
 class LaunchedProgram(TracedStart):
-    """The launcher's process becomes the program. It is killed when the tracer exits or is asked to end."""
+    """The launcher's process becomes the program. It is killed when the tracer exits, or when the tracer is requested
+    to end the run."""
 
     def __init__(self, options: RunOptions, launch: Launch, launcher: Launcher, channel: Channel) -> None:
         self._launcher = launcher

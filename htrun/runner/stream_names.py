@@ -71,8 +71,8 @@ def last_name_of(thread: Thread) -> str:
     If the thread is gone, this is the name of its process, because a new thread has the name of its creator. The
     process exists until the tracer has seen all its threads exit.
 
-    Another thread of htrun may store ``thread.comm`` meanwhile: the tracer does so before it resumes a thread from its
-    exit event. So ``thread.comm`` is read again after each attempt that found nothing.
+    Another thread of htrun may set ``thread.comm`` at the same time: the tracer sets it before it resumes a thread from
+    its exit event. So ``thread.comm`` is read again after each attempt that found no name.
     """
     return name_of(thread.tid) or thread.comm or name_of(thread.process.pid) or thread.comm or ""
 

@@ -8,9 +8,9 @@ would otherwise be the tracer) has written everything. Orphans of the program be
 knows when the last process of the run has exited.
 
 The program is in the supervisor's process group. So it also gets the signals that the terminal, or another process,
-sends to the whole group. The supervisor must not pass these on, or the program would get them twice. Nothing in a
-signal shows that it was sent to a group. Therefore the group contains a *witness*, a child that does nothing: if the
-witness has received a signal, too, the signal was sent to the group.
+sends to the whole group. The supervisor must not pass these on, or the program would get them twice. A signal does not
+show whether it was sent to a group. Therefore the group contains a *witness*, a child that does nothing: if the witness
+has received a signal, too, the signal was sent to the group.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class _Signal(NamedTuple):
 
 def serve(numbers: str) -> NoReturn:
     """Supervise the program, and exit as the program does. ``numbers``: the four numbers that follow `OPTION` in the
-    first argument, separated by commas. All signals have been blocked since before the program was created, so none is
-    missed (`htrun/launch/launcher.S`)."""
+    first argument, separated by commas. All signals were blocked before the program was created, so no signal is missed
+    (`htrun/launch/launcher.S`)."""
     recorder, status, program, pipe = map(int, numbers.split(","))
     os.set_inheritable(pipe, False)
     release_inherited()

@@ -155,8 +155,8 @@ class Tracees:
     def orphans(self, dead: Thread) -> list[Stop]:
         """Register waiting strangers that a dead thread may have created without an event. A thread dies without its
         exit event if another fatal signal ends the stop at this event (kernel/signal.c, complete_signal). Returns the
-        stops of the registered strangers: those that belong to the dead thread's process or are its children, and all
-        others, too, if that process is gone."""
+        stops of the registered strangers that belong to the dead thread's process or are its children. If that process
+        is gone, returns the stops of all strangers."""
         found: list[Stop] = []
         if dead.exiting:
             return found

@@ -27,8 +27,8 @@ def settings(root: Path = _ROOT) -> dict[Path, str]:
 @contextmanager
 def tuned(report: Callable[[str], None], root: Path = _ROOT) -> Iterator[None]:
     """A context in which the machine is tuned. ``report``: called with a line for each setting that was changed or must
-    not be changed. Must be used in the main thread. Whatever ends the context, including SIGTERM and SIGHUP, the
-    settings are restored first."""
+    not be changed. Must be used in the main thread. The settings are always restored at the end of the context, even if
+    SIGTERM or SIGHUP ends it."""
     changed: dict[Path, str] = {}
     wanted = settings(root)
     if not wanted:

@@ -17,9 +17,10 @@ _BLOCKED = frozenset({_END, signal.SIGCHLD})
 
 
 def withstand() -> None:
-    """Ignore every signal that can be ignored, whatever action was inherited. This also discards pending signals."""
+    """Ignore every signal that can be ignored, even if another action was inherited. This also discards pending
+    signals."""
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        # SIGCHLD is not ignored: if it were, the kernel would send none for stops (kernel/signal.c,
+        # SIGCHLD is not ignored: otherwise the kernel would not send it for stops (kernel/signal.c,
         # do_notify_parent_cldstop).
         signal.signal(number, signal.SIG_DFL if number in _BLOCKED else signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)

@@ -125,7 +125,8 @@ def signed_decimal(values: NDArray[np.int64]) -> NDArray[np.uint8]:
     if not negative.any():
         return decimal(words)
     minus = np.where(negative, np.uint8(ord("-")), np.uint8(0))[:, None]
-    # The subtraction is unsigned, so that the lowest number is also correct, although it has no positive counterpart.
+    # The subtraction is unsigned, so that the result is also correct for the lowest number, which has no positive
+    # counterpart.
     return np.hstack([minus, decimal(np.where(negative, np.uint64(0) - words, words))])
 
 

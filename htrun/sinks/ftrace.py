@@ -1,8 +1,8 @@
 """Writes events to the host kernel's own trace. Each event is a line that is written to ``trace_marker`` of tracefs.
 
-The kernel gives a marker the time at which the marker is written. This time is some milliseconds after the event, so
-each marker is a line as in the log format, with the event's own time and thread. PATH is tracefs, an instance in
-tracefs, or a ``trace_marker`` file. (Linux: Documentation/trace/ftrace.rst.)
+The kernel records the time at which a marker is written. This time is some milliseconds after the event, so each marker
+is a line as in the log format, with the event's own time and thread. PATH is tracefs, an instance in tracefs, or a
+``trace_marker`` file. (Linux: Documentation/trace/ftrace.rst.)
 """
 
 from __future__ import annotations

@@ -119,8 +119,8 @@ class PerfettoSink(FormatSink):
         )
 
     def _by_thread(self, events: Events) -> Events:
-        """``events``, in which the stream number of each event is replaced by that of the first stream of its thread.
-        An exec gives a thread a new stream, but a span may begin before the exec and end after it."""
+        """``events`` with the stream number of each event replaced by the number of the first stream of its thread. An
+        exec gives a thread a new stream, but a span may begin before the exec and end after it."""
         import numpy as np
 
         if len(self._threads) == len(self._places):
@@ -160,7 +160,7 @@ class PerfettoSink(FormatSink):
         return _packet(pb.message(_TRACK_DESCRIPTOR, pb.number(_UUID, uuid), *fields))
 
     def _new_tracks(self, shape: Shape, events: Events, streams: Sequence[Stream]) -> bytes:
-        """The tracks that ``events`` are the first to need. All ``events`` have the same ``shape``."""
+        """The tracks that no earlier events have needed. All ``events`` have the same ``shape``."""
         if shape.named is not None and shape.named.phase is Phase.COUNTER:
             return self._counters(shape, events, streams)
         return self._keyed(shape, events)
@@ -200,7 +200,7 @@ class PerfettoSink(FormatSink):
         if not new:
             return b""
         if len(self._keys) > _MAX_KEYS:
-            # A track may be described more than once. A set of all keys would grow with the trace, so none is kept.
+            # A track may be described more than once. No set of all keys is kept, because it would grow with the trace.
             self._keys.clear()
         self._keys |= new
         uuids = pb.number(_UUID, pb.varints(np.array(list(new), np.uint64)))

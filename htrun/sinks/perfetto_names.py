@@ -25,8 +25,8 @@ _CATEGORIES, _EVENT_NAMES, _ANNOTATION_NAMES, _ANNOTATION_STRINGS = 1, 2, 3, 29
 
 
 class Names:
-    """The names that events need, numbered from 1. Those of the shapes are learned before the first event, or when a
-    run finds names of events."""
+    """The names that events need, numbered from 1. The names of shapes are known before the first event, or when a run
+    finds names of events."""
 
     def __init__(self) -> None:
         self.events: dict[str, int] = {}
@@ -74,7 +74,7 @@ class Names:
         return pb.message(field, *_entries(_ANNOTATION_STRINGS, new)) if new else []
 
     def learn_events(self, field: int, names: Iterable[str]) -> list[Column]:
-        """Those of the event ``names`` that are new, as the field ``field``; empty if there are none."""
+        """The new names among the event ``names``, as the field ``field``; empty if there are none."""
         new = _added(self.events, names)
         return pb.message(field, *_entries(_EVENT_NAMES, new)) if new else []
 

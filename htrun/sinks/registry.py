@@ -75,7 +75,7 @@ def by_suffix(path: Path) -> Format | None:
 
 def choose(path: Path, name: str | None) -> Format:
     """The format ``name``. If ``name`` is None, this is the format for the suffix of ``path``, or the native format if
-    ``path`` does not end in a suffix like a format's.
+    ``path`` has no suffix that looks like that of a format.
 
     Raises `HtrunError` if no format has the suffix, since ``-o trace.xml`` is not meant to create a directory.
     """

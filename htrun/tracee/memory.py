@@ -1,8 +1,8 @@
-"""Reads and writes a tracee's memory through /proc/PID/mem. This takes one system call for any length, and writes
-ignore page protection.
+"""Reads and writes a tracee's memory through /proc/PID/mem. Reading or writing any number of bytes takes one system
+call, and writes ignore page protection.
 
-To open this file, and to close it, takes as long as ten other system calls. So if the file is not open, single words
-are read and written by ptrace(2), if the thread is stopped. A forked child that only exits needs no more.
+Opening and closing this file take as long as ten other system calls. So if the file is not open, single words are read
+and written by ptrace(2), if the thread is stopped. A forked child that only exits does not need the file.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ def interrupt(tid: int) -> None:
 
 @cache
 def _call_number() -> int:
-    # Not when this module is imported: it is also imported on hosts on which htrun traces nothing.
+    # This is not done when the module is imported, because hosts on which htrun does not trace also import it.
     return hosts.current().native.numbers["ptrace"]
 
 

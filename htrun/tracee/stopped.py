@@ -71,7 +71,8 @@ class Stopped:
     # Registers.
 
     def registers(self) -> Registers:
-        """The general registers. Their type is imported at the first use: a program that maps no channel needs none."""
+        """The general registers. Their type is imported at the first use, because a program that maps no channel does
+        not need it."""
         registers = hosts.current().registers()
         self._request(Request.GETREGS, 0, ctypes.addressof(registers))
         return registers

@@ -183,8 +183,9 @@ class Waiter:
         `TraceeDied` while another thread is taking over the id by an exec; `next` will report the exec.
 
         A wait for stops alone fails for a dead thread, even for a thread group leader that the kernel does not report
-        yet because other threads of the process exist (kernel/exit.c, wait_consider_task). So it never waits for such a
-        leader, whose threads may be at their exit events until they are resumed.
+        yet because other threads of the process exist (kernel/exit.c, wait_consider_task). So the method does not wait
+        for such a leader. Waiting would never end, because other threads of the leader may be at their exit events
+        until they are resumed.
         """
         for place, (queued, status) in enumerate(self._queue):
             if queued == tid:
@@ -207,8 +208,8 @@ class Waiter:
             return stop
 
     def _death_of(self, tid: int) -> stops.Stop | None:
-        """The death of a thread that cannot stop any more. Returns None if the thread is alive after all: another
-        thread has taken over the id by an exec. Raises `TraceeDied` while no thread has the id."""
+        """The death of a thread that cannot stop any more. Returns None if a live thread has the id: another thread has
+        taken over the id by an exec. Raises `TraceeDied` while no thread has the id."""
         try:
             seen = os.waitid(os.P_PID, tid, os.WEXITED | os.WNOHANG | os.WNOWAIT | WALL)
         except ChildProcessError:
@@ -245,7 +246,8 @@ class Waiter:
         whether the queue contains any.
 
         The oldest tracee comes first. The kernel checks the newest tracee first (kernel/ptrace.c, __ptrace_link): if
-        new threads are created without end, it would never report the thread that is about to end this.
+        new threads are created all the time, it would never report the thread that is about to stop the creation of
+        threads.
         """
         queue = self._queue
         dead: list[tuple[int, int]] = []

@@ -157,7 +157,7 @@ class LiveTrace:
             self.figures.add(events)
 
     def counts(self) -> dict[object, int]:
-        """The counts from which rates are computed: of all events (key None), of each name and of each thread."""
+        """The counts from which rates are computed: for all events (key None), for each name and for each thread."""
         figures = self.figures
         if figures is None:
             return {None: 0}

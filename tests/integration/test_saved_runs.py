@@ -139,8 +139,8 @@ def test_a_comparison_holds_both_of_its_sides(directory: Path, compared: Compare
     Path("both.json").write_text(json.dumps(found))
     assert compared("both.json") == found
     assert compared("both.json", "--threshold", "50%")["spans"][0]["verdict"] == "same"
-    assert "both sides: give it alone" in refused("both.json", "a0.json")
-    assert "name what to compare it with" in refused("a0.json")
+    assert "both sides: give no other path" in refused("both.json", "a0.json")
+    assert "name the other side" in refused("a0.json")
 
 
 def test_a_bench_of_two_programs_is_compared_again(directory: Path, compared: Compare) -> None:

@@ -1,4 +1,4 @@
-"""A Python for AArch64, which qemu-user runs: a host on which htrun traces no programs."""
+"""A Python for AArch64 that runs under qemu-user: a host on which htrun does not trace programs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def python() -> list[str | Path]:
     modules = (ROOT, f"{directory}/usr/lib/python3/dist-packages", sysconfig.get_path("purelib"))
     return [
         emulator,
-        # This processor has no pointer authentication, whose emulation takes most of the time.
+        # This processor model has no pointer authentication, because its emulation would take most of the time.
         *("-cpu", "cortex-a57"),
         *("-L", directory),
         *("-E", f"LD_LIBRARY_PATH={libraries}/blas:{libraries}/lapack"),

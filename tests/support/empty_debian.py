@@ -1,4 +1,4 @@
-"""Runs shell scripts in an empty Debian, and knows what the README's first event prints."""
+"""Runs shell scripts in an empty Debian, and contains the expected output of the README's first event."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ mkdir "$2/root/packages" "$2/root/work"
 mount --bind "$2/packages" "$2/root/packages"
 exec chroot "$2/root" /bin/sh -euc "$3"
 """
-"""The script $3 in a system whose root is the directory $1. What it writes goes to $2/upper."""
+"""The script $3 in a system whose root is the directory $1. The files that it writes are in $2/upper."""
 
 
 class EmptyDebian:
-    """A system with the files of ``root``, which stay as they are. All that a script writes goes to ``directory``."""
+    """A system with the files of ``root``, which are not changed. All that a script writes goes to ``directory``."""
 
     def __init__(self, root: Path, directory: Path) -> None:
         self._root = root

@@ -1,4 +1,4 @@
-"""Traces of one thread that does one job after the other. The test chooses the duration of each job."""
+"""Traces of a single thread that does several jobs, one after the other. The test chooses the duration of each job."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ HOUSES: dict[str, frozenset[str]] = {
     "lab": frozenset(),
     "bench": frozenset({"htrun", "lab"}),
 }
-"""The top-level packages of the repository, and for each the other packages from which it may import. Tests may import
-all packages."""
+"""The top-level packages of the repository. For each of them: the other packages from which it may import. Tests may
+import all packages."""
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("commands",),

@@ -49,7 +49,7 @@ def kill(mark: str) -> None:
 
 
 def kill_with_environment(variables: Mapping[str, str]) -> None:
-    """Kill all processes that `with_environment` finds, and those that they start meanwhile."""
+    """Kill all processes that `with_environment` finds, and the processes that these start in the meantime."""
     while left := with_environment(variables):
         for pid in left:
             with suppress(ProcessLookupError):

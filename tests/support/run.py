@@ -49,7 +49,8 @@ def changed_htrun(directory: Path, changes: str, *options: str) -> Path:
 
 
 def portable_htrun(directory: Path) -> Path:
-    """An htrun in ``directory`` as on machines on which htrun traces no programs: without the launcher in assembly."""
+    """An htrun in ``directory`` that behaves as on machines on which htrun does not trace programs: it has no launcher
+    in assembly."""
     program = directory / "portable-htrun"
     program.write_text(
         f"#!{sys.executable}\n"

@@ -1,5 +1,5 @@
-"""What the site shows of a run: the time line of the example server as a live page, and reports as a terminal draws
-them."""
+"""The demonstration on the site: the time line of the example server as a live page, and reports as they look in a
+terminal."""
 
 from __future__ import annotations
 
@@ -71,16 +71,16 @@ def _output(command: list[str | Path], directory: Path) -> bytes:
 
 
 def _picture(words: list[str], directory: Path) -> str:
-    """What ``hypertrace`` with ``words`` prints to a terminal, as an SVG."""
+    """The output of ``hypertrace`` with ``words`` on a terminal, as an SVG image."""
     console = Console(record=True, width=_WIDTH, file=io.StringIO())
     console.print(Text.from_ansi(_on_terminal([_command("hypertrace"), *words], directory)), end="")
-    # The font is the reader's: the site loads nothing from elsewhere.
+    # The font is one of the reader's machine, because the site loads no files from other sites.
     form = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     return console.export_svg(title=f"hypertrace {' '.join(words)}", code_format=form)
 
 
 def _on_terminal(command: list[str | Path], directory: Path) -> str:
-    """What ``command`` prints if standard output is a terminal."""
+    """The output of ``command`` if standard output is a terminal."""
     master, slave = pty.openpty()
     environment = os.environ | {"COLUMNS": str(_WIDTH), "TERM": "xterm-256color"}
     with subprocess.Popen(command, cwd=directory, stdout=slave, env=environment) as process, open(master, "rb") as end:

@@ -76,7 +76,7 @@ def _words(action: argparse.Action) -> str:
 
 
 def _epilog(epilog: str) -> str:
-    """Paragraphs as they are, and indented lines as a block."""
+    """Paragraphs are not changed, and indented lines become a block."""
     parts = re.split(r"\n[ \t]*\n", epilog.strip("\n"))
     return "\n".join(_literal(part) if re.search(r"^\s", part, re.MULTILINE) else f"{part}\n" for part in parts)
 

@@ -1,6 +1,7 @@
 import hypertrace.Hypertrace;
 
-/** As span.c, in Java. The time is that of a clock on the wall: the best block was not interrupted. */
+/** As span.c, in Java. The time is wall time. The best block was not interrupted, so its wall time is its processor
+ * time. */
 public final class Span implements AutoCloseable {
     private Span(long size) {
         Hypertrace.emit(1, size);
@@ -15,7 +16,7 @@ public final class Span implements AutoCloseable {
         long begin = System.nanoTime();
         for (int i = 0; i < spans; i++) {
             try (Span span = new Span(i)) {
-                // Nothing is timed but the span itself.
+                // Only the span itself is timed.
             }
         }
         return (double) (System.nanoTime() - begin) / spans;

@@ -1,4 +1,4 @@
-/* Prints what a span of two events costs, in ns of processor time: the best of many blocks. */
+/* Prints the cost of a span of two events in ns of processor time, in the fastest of many blocks. */
 #include <qemu-hypertrace.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-// As span.c, in Go. The time is that of a clock on the wall: the best block was not interrupted.
+// As span.c, in Go. The time is wall time. The best block was not interrupted, so its wall time is its processor time.
 package main
 
 import (

@@ -1,4 +1,4 @@
-"""As span.c, in Python. Prints nothing but the figure."""
+"""As span.c, in Python. Prints only the figure."""
 
 import sys
 import time

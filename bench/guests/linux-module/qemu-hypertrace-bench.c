@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
  * Measures the cost of an event for kernel code: bursts, with probes of the
- * processor around them and pauses between them, in the same order as those of
- * bench/measure.h for programs. As in bench/guests/machine_emit.c, a reading of
- * the clock is an event of an index of its own, the figures are computed from
- * the trace, and the same loop stores to memory of its own before each burst.
+ * processor around them and pauses between them, in the same order as bench/measure.h does for programs. As in
+ * bench/guests/machine_emit.c, a reading of the clock is an event with a separate index, the figures are computed from
+ * the trace, and before each burst the same loop stores to ordinary memory.
  */
 
 #include <linux/delay.h>
@@ -55,7 +54,7 @@ static __always_inline void emit_from(u64 *slot)
 	}
 }
 
-/* A separate function, so that none of its instructions ever emits and gets patched. */
+/* A separate function, so that its instructions never emit and are never patched. */
 static noinline void store_aside(void)
 {
 	u32 *control = qemu_hypertrace_control_;

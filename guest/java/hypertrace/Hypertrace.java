@@ -229,7 +229,7 @@ public final class Hypertrace {
         }
 
         void emit() {
-            // The fences keep the compiler from moving the arguments of events beyond the store.
+            // The fences prevent the compiler from moving the stores of arguments after the store that emits.
             java.lang.invoke.VarHandle.releaseFence();
             control.putInt(BIAS, index);
             java.lang.invoke.VarHandle.releaseFence();

@@ -95,7 +95,7 @@ def _traced(function: _Function, name: str) -> _Function:
 
 def _define(table: dict[str, Any], name: str, fields: tuple[str, ...], values: tuple[object, ...]) -> Any:
     """The kind for a name and fields that `_core` does not know yet."""
-    # A call with other fields than the first one is another event.
+    # A call with fields that differ from those of the first call is another event.
     key = name if name not in table or tuple(table[name].fields) == fields else f"{name} ({', '.join(fields)})"
     with _lock:
         if key not in table or tuple(table[key].fields) != fields:

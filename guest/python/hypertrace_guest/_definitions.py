@@ -63,7 +63,7 @@ def publish(text: str) -> None:
 
 def define(name: str, phase: str, fields: dict[str, object], most: int) -> tuple[object, ...]:
     """Define an event or a span. ``phase``: ``instant``, ``counter`` or ``span``. ``fields``: the arguments of the
-    first call. ``most``: the number of arguments for which the channel has room. Returns the arguments for ``Kind``."""
+    first call. ``most``: the maximum number of arguments in the channel. Returns the arguments for ``Kind``."""
     is_span = phase == "span"
     codes = ("u" if is_span else "") + "".join(_TYPES.get(type(value), "i") for value in fields.values())
     names = (["span"] if is_span else []) + list(fields)

@@ -1,4 +1,4 @@
-"""What emits: the extension where it is built, otherwise Python.
+"""The implementation that emits: the extension if it is built, otherwise Python.
 
 SPDX-License-Identifier: MIT
 """

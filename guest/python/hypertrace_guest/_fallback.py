@@ -46,7 +46,8 @@ class _Channel:
         self._claim()
 
     def _claim(self) -> None:
-        """Take the highest free index, and hold it by a lock on that byte of the file, as the library in C does."""
+        """Take the highest free index, and hold it by a lock on the corresponding byte of the file, as the library in C
+        does."""
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         self._pid = os.getpid()
         for index in range(self._clients - 1, -1, -1):
@@ -187,7 +188,7 @@ def span(name: str, /, **arguments: Any) -> Any:
 
 
 def keep(kept: object) -> None:
-    """Never free an object, so that it is there until the process exits, also after the interpreter has ended."""
+    """Never free an object, so that it exists until the process exits, even after the interpreter has ended."""
     try:
         import ctypes
     except ImportError:

@@ -1,4 +1,4 @@
-"""What the code uses that ``hypertrace header --lang python`` generates.
+"""The functions that the code of ``hypertrace header --lang python`` uses.
 
 SPDX-License-Identifier: MIT
 """

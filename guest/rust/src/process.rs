@@ -73,7 +73,7 @@ pub fn is_open() -> bool {
     current().is_some()
 }
 
-/// Open the channel `path`, as htrun's `--hypertrace`; `None` stands for the one that htrun names in the environment.
+/// Open the channel `path`, as htrun's `--hypertrace`; `None` stands for the path that htrun sets in the environment.
 /// Further calls do nothing. Programs may ignore the error.
 pub fn open(path: Option<&str>) -> Result<()> {
     let _guard = OPENING.lock().unwrap();

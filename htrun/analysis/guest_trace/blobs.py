@@ -145,10 +145,9 @@ def find(
 
 
 def _untangled(heads: list[int], ends: list[int], limits: list[int], *, last: bool) -> Iterator[int]:
-    """The ``heads`` that begin a blob.
-
-    An apparent head can lie within another blob. Either it is data that looks like a head, or the end of the other blob
-    was lost. If the end was lost, no blob begins where the other blob should end.
+    """The ``heads`` that begin a blob. An apparent head may be within another blob, for two reasons. It may be data
+    that looks like a head. Or the end of the other blob was lost; in this case, no blob begins at the position where
+    the other blob should end.
     """
     begins = set(heads)
     at = 0

@@ -19,8 +19,8 @@ _FEW = 6
 
 
 def codes_of(*columns: NDArray[Any]) -> _Ints:
-    """A number for each row. Rows are in the order of their numbers if and only if they are in the order of the
-    ``columns``, of which the first counts most. Equal rows have equal numbers. The numbers are not negative."""
+    """A number for each row. The order of the numbers is the order of the rows. Rows are compared by the first of the
+    ``columns``, then by the second, and so on. Equal rows have equal numbers. The numbers are not negative."""
     codes, size = np.zeros(len(columns[0]), np.int64), 1
     for column in columns if len(columns[0]) else ():
         least = column.min()

@@ -26,9 +26,9 @@ not cached.
 """
 
 _BEYOND = 2.2
-"""The maximum distance of the cost around any code from the middle of the measured costs, in units of half their range.
-The value assumes five kinds of work in `Cost.after`: of six values from a normal distribution, the sixth is within this
-distance from the middle of the other five in 95% of cases."""
+"""The assumed maximum distance between the cost of an event in any code and the middle of the measured costs. The unit
+is half the range of the measured costs. If the costs have a normal distribution and five are measured (`Cost.after`), a
+sixth cost is within this distance in 95% of cases."""
 _BEYOND_FEW = 3
 """The same distance for an older guest library, which measured only two values."""
 _SHARE = 0.25
@@ -119,8 +119,8 @@ class Cost:
 
 
 def _without_work(work: Interval, twice: Interval) -> Interval:
-    """The duration of a pair without the work in it, extrapolated linearly from the durations with some work and with
-    twice as much work."""
+    """The duration of a pair without the work, extrapolated linearly from the durations with some work and with twice
+    as much work."""
     value = 2 * work.value - twice.value
     low = math.hypot(2 * (work.value - work.low), twice.high - twice.value)
     high = math.hypot(2 * (work.high - work.value), twice.value - twice.low)

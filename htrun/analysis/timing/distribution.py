@@ -9,9 +9,10 @@ A duration of 2.3 steps is measured as 2 steps in seven of ten cases, and as 3 s
 then 2.3, whereas the usual median would be 2. If all values are distinct, quantiles of the mid-distribution are the
 usual quantiles (Hazen's).
 
-If neighbouring values differ by more than a step, no duration between them has caused both. There, half of the share of
-a value extends to the next step only, and the line to the next value is that between two single values: the last of
-these and the first of those. Otherwise a few much longer durations would move the median of all others.
+If two neighbouring values differ by more than a step, no duration between them can have caused both. In this case, half
+of the share of a value extends only to the next step, and the line to the next value begins there. It is the line
+between two single values: the last occurrence of the lower value and the first of the higher value. Otherwise a few
+much longer durations would move the median of all others.
 """
 
 from __future__ import annotations

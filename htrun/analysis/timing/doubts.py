@@ -39,7 +39,7 @@ _COMPARED = {
 
 
 def environment_of(facts: Facts) -> dict[str, str | int]:
-    """Those of ``facts`` that describe the origin of times."""
+    """The ``facts`` that describe the origin of times."""
     return {key: facts[key] for key in ENVIRONMENT if key in facts and facts[key] != ""}
 
 
@@ -65,8 +65,8 @@ def doubts(facts: Facts) -> Iterator[str]:
 
 
 def differences(one: Facts, other: Facts) -> Iterator[str]:
-    """The differences between the environments of two runs, one line each. A fact that only one run has is not a
-    difference, unless only one run was under an emulator."""
+    """The differences between the environments of two runs, one line each. A fact that only one run has is ignored. But
+    it is a difference if only one run was under an emulator."""
     for key, what in _COMPARED.items():
         mine, theirs = str(one.get(key, "")), str(other.get(key, ""))
         if mine != theirs and ((mine and theirs) or key == "emulator"):

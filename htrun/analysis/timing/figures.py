@@ -106,8 +106,8 @@ class Figures:
 
     @property
     def fences(self) -> tuple[float, float, float, float]:
-        """The limits beyond which values are outliers: the severe and the mild low limit, the mild and the severe high
-        limit."""
+        """The limits beyond which values are outliers, in ascending order: severe low, mild low, mild high, severe
+        high."""
         first, third = self.distribution.quartiles
         spread = third - first
         return (
@@ -314,7 +314,7 @@ def together(timings: Sequence[Timing]) -> Timing:
 
 def _of_runs(runs: Sequence[Figures], step: ClockStep) -> Figures:
     """The figures of all ``runs`` together. Spans of the same run are more alike than spans of different runs. So the
-    interval of the median is the interval of the runs' medians (Student's distribution), if the latter is wider."""
+    interval of the median is at least as wide as the interval of the runs' medians (Student's distribution)."""
     from statistics import stdev
 
     figures = Figures.of(Distribution.together([run.distribution for run in runs]), step)

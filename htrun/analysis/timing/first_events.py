@@ -1,8 +1,8 @@
 """Finds first events: the first event of each call site in a process, and the first event of each thread.
 
-A first event traps: the call site is then patched, and the thread gets its ring. The trap takes up to some
-milliseconds, by which a span that contains the event is too long. Events that the guest library writes to a ring never
-trap.
+A first event traps: the call site is then patched, and the thread gets its ring. The trap takes up to a few
+milliseconds, and makes the span that contains the event longer by this time. Events that the guest library writes to a
+ring never trap.
 """
 
 from __future__ import annotations

@@ -107,8 +107,8 @@ def _resampled_medians(distribution: Distribution, first: int, last: int) -> Flo
     below ``first`` or above ``last`` are replaced by the value at ``first`` or ``last``."""
     before, after = distribution.counts[:first].sum(), distribution.counts[last + 1 :].sum()
     counts = np.concatenate([[before], distribution.counts[first : last + 1], [after]])
-    # The first and the last count stand for many values, which are so far from the median that no resampled median
-    # reaches them.
+    # The first and the last count are those of many values, which are too far from the median to become a resampled
+    # median.
     values = np.pad(distribution.values[first : last + 1], 1, mode="edge")
     total = distribution.count
     drawn = np.random.default_rng(_SEED).multinomial(total, counts / total, size=_RESAMPLES)
@@ -137,8 +137,8 @@ def _resampled_medians(distribution: Distribution, first: int, last: int) -> Flo
 
 
 def _on_line(share: float, one: tuple[Floats, Floats], other: tuple[Floats, Floats]) -> Floats:
-    """For each pair of the points ``one`` and ``other``, of a share and a value, the value at ``share`` on the line
-    between them; that of ``one`` if both have the same share."""
+    """The values at ``share`` on the lines between the points ``one`` and the points ``other``. A point consists of a
+    share and a value. If both points of a line have the same share, the result is the value of ``one``."""
     width = other[0] - one[0]
     part = np.where(width > 0, (share - one[0]) / np.where(width > 0, width, 1), 0.0)
     value: Floats = one[1] + part * (other[1] - one[1])
@@ -177,7 +177,7 @@ def modes(distribution: Distribution, step: float) -> tuple[float, ...]:
 
 
 def _smoothed(counts: Floats, width: float) -> Floats:
-    """``counts``, smoothed by a normal distribution whose standard deviation is ``width`` of them."""
+    """``counts``, smoothed by a normal distribution with the standard deviation ``width``, in units of elements."""
     reach = int(_FAR * width + 0.5)
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
     return np.convolve(counts, weights / weights.sum())[reach : reach + len(counts)]

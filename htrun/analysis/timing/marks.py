@@ -54,15 +54,15 @@ class Marks:
         return name in self._columns
 
     def __add__(self, other: Marks) -> Marks:
-        """These and then those of ``other``, which has the same columns."""
+        """These marks, followed by the marks of ``other``, which has the same columns."""
         return Marks({name: np.concatenate([each, other[name]]) for name, each in self._columns.items()})
 
     def taken(self, places: NDArray[Any] | slice) -> Marks:
-        """A copy of those at ``places``: positions, a mask or a slice."""
+        """A copy of the marks at ``places``, which are positions, a mask or a slice."""
         return Marks({name: column[places].copy() for name, column in self._columns.items()})
 
     def joined(self, name: str, column: NDArray[Any]) -> Marks:
-        """These with the further ``column``, which is called ``name``."""
+        """These marks with the additional ``column``, whose name is ``name``."""
         return Marks({**self._columns, name: column})
 
     def fill_from(self, other: Marks) -> None:

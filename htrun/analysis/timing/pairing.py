@@ -102,7 +102,8 @@ def _partners_of_nested(groups: _Ints, signs: _Ints) -> tuple[_Ints, _Ints]:
 
 
 def set_depths(marks: Marks, old: int, paired: Paired, keyed: NDArray[np.bool_]) -> None:
-    """Set the depth of ``marks`` from position ``old`` on. Those before are begins that were already open."""
+    """Set the depth of ``marks`` from position ``old`` on. The marks before this position are begins that were already
+    open."""
     steps = marks["sign"].astype(np.int64)
     steps[paired.stray] = 0
     steps[keyed[marks["name"]]] = 0

@@ -52,7 +52,7 @@ class SpanEvent:
 
 
 def span_events(named: NamedEvents | None, region: Region | None) -> list[SpanEvent]:
-    """The kinds of events of ``region``; if it is None, those of the user's spans."""
+    """The kinds of events of ``region``, or of the user's spans if ``region`` is None."""
     if region is not None:
         return [SpanEvent(region.begin, region.name, 1), SpanEvent(region.end, region.name, -1)]
     events = () if named is None else named.events
@@ -118,8 +118,8 @@ class Kinds:
 
 
 def _table(ids: NDArray[np.uint64]) -> _Ints:
-    """The index in ``ids`` of each small value, -1 if it is not among them. The last element stands for all values from
-    this one on."""
+    """The index in ``ids`` of each small value, -1 if it is not among them. The last element applies to all greater
+    values, too."""
     small = ids[ids < _MOST_TABLE]
     table = np.full(int(small[-1]) + 2 if len(small) else 1, -1, np.int64)
     table[small.astype(np.int64)] = np.arange(len(small))

@@ -231,7 +231,7 @@ class Pairer:
         return self._outside_losses(marks) if self._epochs else marks
 
     def _outside_losses(self, marks: Marks) -> Marks:
-        """Those of ``marks`` that are not within a loss, with their epochs. The others are counted."""
+        """The ``marks`` that are not within a loss, with their epochs. The other marks are only counted."""
         marks = marks.joined("epoch", self._epochs.of(marks, self._keyed))
         within = marks["epoch"] % 2 == 1
         if within.any():
@@ -240,7 +240,7 @@ class Pairer:
         return marks
 
     def _waiting(self, count: int) -> Marks:
-        """``count`` marks with the columns that those of this pairer have."""
+        """``count`` empty marks with the columns that this pairer uses."""
         names = ["time", "number", "ordinal", "scope", "name", "stream", "sign"]
         names += ["depth", "parent"] if self._nesting else []
         names += ["epoch"] if self._epochs else []

@@ -94,8 +94,8 @@ def _exchange(instruction: Instruction, registers: Registers, address: int, read
 
 
 def _compare(registers: Registers, names: tuple[str, ...], size: int, found: int) -> None:
-    """Compare ``found`` with the low ``size`` bytes of each of the registers ``names``, in which the register for the
-    lowest bytes is first. If the bytes differ, load ``found`` into the registers."""
+    """Compare ``found`` with the low ``size`` bytes of each of the registers ``names``. The first register contains the
+    lowest bytes. If the bytes differ, load ``found`` into the registers."""
     mask = (1 << 8 * size) - 1
     wanted = sum((getattr(registers, name) & mask) << 8 * size * place for place, name in enumerate(names))
     if wanted == found:

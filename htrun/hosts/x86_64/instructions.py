@@ -3,8 +3,9 @@
 Registers are iced-x86's full registers (``Register.RAX``). The name of a function says how many bits its instruction
 uses. The length of an instruction never depends on an address, so a template knows the offset of each piece.
 
-To encode an instruction takes microseconds, and a trampoline has a hundred of them, nearly all of which other
-trampolines have, too. So the functions keep their results, except those whose arguments come from the guest's code.
+Encoding an instruction takes microseconds. A trampoline has a hundred instructions, and nearly all of them are also in
+other trampolines. So the functions cache their results, except the functions whose arguments come from the guest's
+code.
 """
 
 from __future__ import annotations

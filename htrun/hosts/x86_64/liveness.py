@@ -82,8 +82,8 @@ def _decode(code: bytes, code_address: int, address: int) -> Instruction | None:
 
 
 def _overwritten(instruction: Instruction) -> int:
-    """The flags that the instruction certainly writes. A shift by 0 writes no flags, nor does a repeated string
-    instruction with a count of 0.
+    """The flags that the instruction certainly writes. A shift by 0 does not write the flags. A repeated string
+    instruction with a count of 0 does not write them either.
 
     If the manuals call a flag undefined, the flag may keep its old value (as with ``imul`` on AMD processors), so this
     flag does not count. The exception is AF: ``test``, ``and``, ``or`` and ``xor`` write it on every processor.

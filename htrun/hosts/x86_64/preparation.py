@@ -1,5 +1,5 @@
-"""Loads what the first trap needs: the decoder, and the builder of trampolines with the instructions that most
-trampolines have."""
+"""Loads the modules that the first trap needs: the decoder, the builder of trampolines, and the instructions that most
+trampolines contain."""
 
 from __future__ import annotations
 

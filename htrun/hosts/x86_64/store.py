@@ -4,10 +4,11 @@ Only a *plain store* stands for an event: an instruction that writes one piece o
 and does nothing else. htrun makes such a store for a thread by moving its program counter past the instruction. All
 other instructions are refused with the reason:
 
-- an instruction that also reads its memory operand (``xchg``, ``xadd``, ``add %eax,(m)``, any ``lock``): a load of the
-  control region is the guest's mistake;
+- an instruction that also reads its memory operand (``xchg``, ``xadd``, ``add %eax,(m)``, any ``lock``): a load from
+  the control region is an error of the guest;
 - an instruction that also changes a register (``push``, ``call``, ``stos``, ``movs``, with or without ``rep``): no
-  compiler uses one for a volatile store of a variable, and a block fill that covers the control region is a mistake;
+  compiler uses such an instruction for a volatile store of a variable, and filling a block that covers the control
+  region is an error;
 - masked AVX-512, MMX and x87 stores, and stores of segment registers: a ptrace stop does not offer their value as a
   plain function of the registers.
 

@@ -19,8 +19,8 @@ class Place(NamedTuple):
 
 
 class Relative(NamedTuple):
-    """Four bytes: the distance to the target's address. It is counted from ``behind`` bytes after the end of this
-    field."""
+    """Four bytes: the distance to the target's address. It is relative to the address that is ``behind`` bytes after
+    the end of this field."""
 
     target: str
     behind: int = 0

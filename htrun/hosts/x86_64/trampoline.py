@@ -241,9 +241,9 @@ def _declared(
 
 
 class Form(NamedTuple):
-    """The form of a trampoline. Two trampolines of a run with the same form, and the same numbers of arguments, slots
-    and fences, have the same length, whatever their addresses. If one of them cannot be built, the other cannot be
-    built either. An ip-relative store has another operand at each address."""
+    """The form of a trampoline. The length of a trampoline depends only on its form and on the numbers of arguments,
+    slots and fences, not on its address. Whether it can be built also depends only on these. An ip-relative store has
+    another operand at each address."""
 
     code: bytes
     operand: MemoryOperand
@@ -280,7 +280,7 @@ def runtime_lost(offset: int, way: int) -> bool:
     """Whether a thread at ``offset`` in the runtime stub has counted a lost event, so that the thread must continue
     after the site.
 
-    ``way``: the distance in bytes from `Trampoline.ways_back` to the address to which the stub would return now.
+    ``way``: the distance in bytes from `Trampoline.ways_back` to the return address of the stub.
     """
     return way == _LOST or (way == _JUMP and offset == _runtime().places["dropped"])
 
@@ -354,8 +354,8 @@ def _restore(registers: _Registers, flags_live: bool) -> Iterator[Piece]:
 
 
 def _address(store: Store, registers: _Registers) -> Iterator[Piece]:
-    """Load the written address into ``a``, unless a register of the store contains this address. The flags do not
-    change, since they are saved only later, when RAX is free."""
+    """Load the written address into ``a``, unless a register of the store contains this address. The flags must not
+    change here: they are saved later, when RAX is free."""
     memory = store.memory
     if _is_static(store) or _plain_base(store) is not None:
         return

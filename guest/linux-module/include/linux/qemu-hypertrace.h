@@ -36,8 +36,9 @@ u64 qemu_hypertrace_max_clients(void);
  * Only one context at a time may use a slot. The module's own events take four indexes for each
  * processor, from its parameter first_index on.
  *
- * Return: qemu_hypertrace_num_args() words; never NULL: without a device, or
- * with @voffset out of range, memory of 64 words that nobody reads.
+ * Return: qemu_hypertrace_num_args() words. The result is never NULL: without a
+ * device, or if @voffset is out of range, it is memory of 64 words that is
+ * never read.
  */
 u64 *qemu_hypertrace_data(u64 voffset);
 
@@ -53,8 +54,9 @@ static __always_inline void qemu_hypertrace(u64 voffset);
  * @count: the number of arguments; missing arguments of the event are 0, and surplus arguments are
  * ignored
  *
- * Tasks, soft interrupts, interrupts and NMIs have separate indexes, so that a
- * context that interrupts another does not disturb its event.
+ * Tasks, soft interrupts, interrupts and NMIs have separate indexes. So a
+ * context that interrupts another context does not change the arguments of its
+ * event.
  */
 void qemu_hypertrace_emit(const u64 *args, unsigned int count);
 

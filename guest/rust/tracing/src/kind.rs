@@ -19,7 +19,7 @@ pub struct Kind {
 }
 
 impl Kind {
-    /// Defines the events of a call site, whose first span or event has these values.
+    /// Defines the events of a call site. The first span or event of the call site has these values.
     pub fn new(metadata: &Metadata<'_>, values: &Values) -> Kind {
         let key = usize::from(metadata.is_span());
         let room = hypertrace::num_args().min(MOST_WORDS).saturating_sub(1 + key);

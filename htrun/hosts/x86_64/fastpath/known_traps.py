@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SITES = 256
 _SITE_MULTIPLIER = 0x9E3779B1
 _PEEKED = 16
-"""The number of code bytes that are compared. No instruction has as many bytes."""
+"""The number of code bytes that are compared. No instruction is this long."""
 
 
 class _Known(ctypes.Structure):

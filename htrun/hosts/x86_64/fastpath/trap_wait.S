@@ -120,7 +120,7 @@ unchanged:
 	cmp MAX_CLIENTS(%r15), %r8
 	jae done
 
-	# The ring must be as Python has left it, with room for a record, and with no time stamp of a trap in it.
+	# The ring must be unchanged since Python used it, have room for a record, and contain no time stamp of a trap.
 	mov THREAD_CONTROL(%r12), %r14
 	mov THREAD_POSITION(%r12), %r9
 	cmp %r9, POSITION(%r14)
@@ -229,9 +229,9 @@ pass:
 	movb $0, COMPLETE(%rbx)
 	jmp wait
 
-	# A fault of the program's own, for which it has a handler. Python need not inspect the fault if no other stop
-	# has happened since the previous fault, and if no other thread is stopped: a trap of that thread may have reset
-	# the action (masks.py). The entry of the handler changes the mask, so all known traps become invalid.
+	# A fault that the program itself has caused, and for which it has a handler. Python need not inspect the fault if no
+	# other stop has happened since the previous fault, and if no other thread is stopped: a trap of that thread may have
+	# reset the action (masks.py). The entry of the handler changes the mask, so all known traps become invalid.
 fault:
 	cmp %rcx, THREAD_FAULTS(%r12)
 	jne done

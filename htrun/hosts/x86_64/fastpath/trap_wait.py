@@ -86,7 +86,7 @@ class TrapWait:
             found: int = block.found
             if found > 0:
                 status: int = block.status
-                # If a thread was killed after its stop, the facts in the block are those of another thread.
+                # If a thread was killed after its stop, the block contains the facts of another thread.
                 self._facts_of = found if block.complete else 0
                 return found, status or None
             if found != -errno.EINTR:

@@ -1,7 +1,7 @@
 // Finds the spans within a span, and the spans of other threads that overlap with it.
 
 // The spans of the same thread directly within `span`, by name: { names, own }. `names`: [{ name, count, total }], the
-// greatest total first. `own`: the time of `span` that is in none of these spans.
+// greatest total first. `own`: the part of the time of `span` that is not in any of these spans.
 export function within(trace, span) {
   const across = trace.head.spans.map((each) => each.across);
   const thread = trace.thread[trace.spanBegin[span]];

@@ -15,7 +15,7 @@ async function inflate(bytes) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-// Resolves to the element with this id, as soon as the browser has read the element.
+// Resolves to the element with this id when the browser has read the element.
 async function element(id) {
   const found = document.getElementById(id);
   // A section that is followed by another element has been read completely.

@@ -129,7 +129,7 @@ export class DetailsPage {
     if (!this.sorted.has(name)) {
       const all = [];
       for (let i = 0; i < trace.spans; i++) if (trace.spanName[i] === name) all.push(i);
-      // As in the statistics, spans in which an event trapped are left out, unless there are no others.
+      // As in the statistics, spans in which an event trapped are left out if there are other spans.
       const kept = all.filter((each) => !trace.trapped[each]);
       this.sorted.set(name, Float64Array.from(kept.length ? kept : all, (each) => trace.duration(each)).sort());
     }

@@ -11,7 +11,7 @@ export class Labels {
     this.shown = new Map();
   }
 
-  // Remove all elements. They are created again with the next frame.
+  // Remove all elements. The labels are created again for the next frame.
   clear() {
     for (const element of this.shown.values()) element.remove();
     this.shown.clear();

@@ -69,7 +69,7 @@ class Page {
       .join(" · ");
   }
 
-  // Fill the lower part. This is done later because it would delay the first drawing.
+  // Fill the lower part. This is done later, because it would delay the first drawing.
   fillPanel() {
     const { head } = this.trace;
     this.statistics = new StatisticsPage(byId("page-statistics"), this.state, { search: (name) => this.searchFor(name) });
@@ -129,7 +129,7 @@ class Page {
     }, ADDRESS_MS);
   }
 
-  // Those of all processes.
+  // The tracks of all processes.
   tracks() {
     return this.processes.flatMap((process) => process.tracks);
   }
