@@ -112,6 +112,14 @@ class Store:
         self.effective_address = _address_accessor(memory, bits)
         self.value = _value_accessor(source, size, byte_swapped)
 
+    def at(self, address: int) -> Store:
+        """The same instruction at another address. It must not name an address relative to itself."""
+        twin = Store.__new__(Store)
+        for name in Store.__slots__:
+            setattr(twin, name, getattr(self, name))
+        twin.address = address
+        return twin
+
     @property
     def text(self) -> str:
         """The instruction in AT&T syntax. The first call takes a millisecond."""
@@ -167,11 +175,35 @@ class Store:
         return int.from_bytes(register[self.source.offset : self.source.offset + self.size], "little")
 
 
+_known: dict[tuple[int, bytes], Store] = {}
+"""The stores that were decoded so far, by the kind of code and the instruction's bytes, except those that name an
+address relative to themselves."""
+_lengths: set[int] = set()
+"""The lengths of these instructions in bytes."""
+_MOST_KNOWN = 4096
+"""The number of stores that are kept. A guest that generates code could have any number of them."""
+
+
 def decode_store(code: bytes, address: int, bits: int) -> Store:
     """Decode the instruction at the start of ``code``, which is at ``address`` in ``bits``-bit code (64 or 32).
 
     ``code`` may be longer than the instruction. Raises `NotAStore`.
+
+    An instruction is decoded only once, since an emulator generates the same few stores at many addresses. The bytes of
+    an instruction determine where it ends, so no instruction begins with all bytes of another.
     """
+    for length in _lengths:
+        known = _known.get((bits, code[:length]))
+        if known is not None:
+            return known.at(address)
+    store = _decoded(code, address, bits)
+    if not store.near and len(_known) < _MOST_KNOWN:
+        _known[bits, store.code] = store
+        _lengths.add(store.length)
+    return store
+
+
+def _decoded(code: bytes, address: int, bits: int) -> Store:
     from iced_x86 import Decoder
 
     instruction = Decoder(bits, code[:MAX_INSTRUCTION], ip=address).decode()

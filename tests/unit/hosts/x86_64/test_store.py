@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from ptrace.binding.linux_struct import user_regs_struct
 
 from htrun.hosts.host import NotAStore
-from htrun.hosts.x86_64.store import MAX_INSTRUCTION, decode_store
+from htrun.hosts.x86_64.registers import Registers
+from htrun.hosts.x86_64.store import MAX_INSTRUCTION, Store, _decoded, decode_store
 from tests.unit.hosts.x86_64 import forms
 from tests.unit.hosts.x86_64.machine import ELSEWHERE, INT3, SITE, Machine
 
@@ -130,6 +132,47 @@ def test_any_bytes_are_a_store_or_refused(code: bytes, address: int, bits: int) 
 
 def test_text_is_as_objdump_prints() -> None:
     assert decode_store(bytes.fromhex("6541891c24"), 0, 64).text == "mov %ebx,%gs:(%r12)"
+
+
+def facts(store: Store) -> tuple[object, ...]:
+    """All facts about a store except its functions, and what they return for some registers."""
+    registers = Registers(**{name: 0x1111_2222_3333 * number for number, (name, _) in enumerate(Registers._fields_)})
+    names = ("address", "code", "bits", "size", "memory", "source", "byte_swapped", "text", "near", "plain_value")
+    value = store.value(registers) if store.register_set is None else None
+    return *(getattr(store, name) for name in names), store.effective_address(registers), value
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(st.sampled_from([*forms.WORDS, *forms.OTHERS]).map(bytes.fromhex), st.binary(max_size=8)),
+            st.binary(max_size=15),
+            st.sampled_from([0x1000, 0x7F12_3456_0000]),
+            st.sampled_from([64, 32]),
+        ),
+        max_size=6,
+    )
+)
+def test_what_was_decoded_before_makes_no_difference(seen: list[tuple[bytes, bytes, int, int]]) -> None:
+    """The same bytes are the same store, whatever follows them and wherever they are."""
+    for code, following, address, bits in seen:
+        try:
+            expected = facts(_decoded(code + following, address, bits))
+        except NotAStore as error:
+            with pytest.raises(NotAStore, match=re.escape(str(error))):
+                decode_store(code + following, address, bits)
+        else:
+            assert facts(decode_store(code + following, address, bits)) == expected
+
+
+def test_a_guest_cannot_make_htrun_keep_any_number_of_stores(monkeypatch: pytest.MonkeyPatch) -> None:
+    known: dict[tuple[int, bytes], Store] = {}
+    monkeypatch.setattr("htrun.hosts.x86_64.store._known", known)
+    monkeypatch.setattr("htrun.hosts.x86_64.store._MOST_KNOWN", 3)
+    for number in range(8):
+        code = b"\xc7\x00" + number.to_bytes(4, "little")
+        assert decode_store(code, 0x1000, 64).plain_value == number
+    assert len(known) == 3
 
 
 def test_importing_the_module_does_not_import_the_decoder() -> None:
