@@ -18,6 +18,9 @@ _VERSION = re.compile(r"version (\d+\.\d+)")
 LATER = ("10.0", "11.1")
 """The generations of QEMU in addition to the installed one. They differ in how QEMU stores to guest memory."""
 
+COMPILERS = {"x86_64": "gcc", "aarch64": "aarch64-linux-gnu-gcc"}
+"""The compiler for each architecture whose programs are measured under emulators."""
+
 
 @dataclass(frozen=True)
 class Emulator:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from bench.emulators import LATER
+from bench.emulators import COMPILERS, LATER
 from bench.groups import TRACED
 from bench.results import Result, Status, Verdict
 
@@ -19,6 +19,8 @@ class Measure(Enum):
     BEYOND = "at most {limit:g} ms more than {over}"
     REACHES = "at least {limit:g} million events/s"
     """No comparison with another bench. All benches with such a goal have the unit million events/s."""
+    TAKES = "at most {limit:g} us"
+    """No comparison with another bench. All benches with such a goal have the unit us."""
     AGREES = "within {limit:g}% of {over}"
 
 
@@ -41,7 +43,7 @@ class Goal:
         match self.measure:
             case Measure.BEYOND:
                 return self._verdict(this.difference(other))
-            case Measure.REACHES:
+            case Measure.REACHES | Measure.TAKES:
                 return self._verdict(this.median)
             case Measure.AGREES:
                 return self._verdict(abs(this.ratio(other) - 1) * 100)
@@ -60,9 +62,19 @@ class Goal:
 
 
 def _emulated() -> Iterator[Goal]:
-    for architecture in ("x86_64", "aarch64"):
+    for architecture in COMPILERS:
         for suffix in ("", *(f"-{generation}" for generation in LATER)):
             yield Goal(f"htrun-qemu-{architecture}{suffix}", Measure.AT_MOST, "htrun-native", 1.3)
+
+
+def _first() -> Iterator[Goal]:
+    """The goals of first events, in us: 10 ms, 10 ms and 300 us under every emulator."""
+    for which, limit in (("init", 10_000), ("event", 10_000), ("site", 300)):
+        for architecture in COMPILERS:
+            for suffix in ("", *(f"-{generation}" for generation in LATER)):
+                name = f"first-{which}-qemu-{architecture}{suffix}"
+                yield Goal(name, Measure.TAKES, name, limit)
+    yield Goal("first-init-native-rings", Measure.TAKES, "first-init-native-rings", 10_000)
 
 
 def _machines() -> Iterator[Goal]:
@@ -106,6 +118,7 @@ GOALS = (
     Goal("htrun-native-rings", Measure.AT_MOST, "floor", 1.1),
     *_emulated(),
     *_machines(),
+    *_first(),
     Goal("htrun-native-two-threads", Measure.AT_MOST, "htrun-native", 1.2),
     Goal("lttng-ust", Measure.AT_LEAST, "htrun-native", 5),
     Goal("sigsegv-handler", Measure.AT_LEAST, "htrun-native", 100),

@@ -8,6 +8,15 @@ COST = Group(
     "cost", "What an event costs", "ns", "floor", rounds=7, quick_rounds=2, facts=("ns without events",), probed=True
 )
 STARTUP = Group("startup", "What starting a program costs", "ms", "true", rounds=21, quick_rounds=7)
+FIRST = {
+    name: Group(f"first-{name}", title, "us", f"first-{name}-native-rings", rounds=9, quick_rounds=2)
+    for name, title in (
+        ("init", "qemu_hypertrace_init()"),
+        ("event", "The first event of a run, after qemu_hypertrace_init()"),
+        ("site", "The first event of a further call site"),
+    )
+}
+"""The groups for what a program waits for before its events are cheap, by their names in ``first_events.c``."""
 BOOT = Group("boot", "Booting a machine and powering it off", "ms", "boot-x86_64", rounds=9, quick_rounds=2)
 GETPPID = Group("getppid", "A program that makes cheap system calls", "ns", "getppid", rounds=9, quick_rounds=3)
 MMAP = Group("mmap", "A program that calls mmap and munmap", "ns", "mmap", rounds=9, quick_rounds=3)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from bench import htrun
-from bench.emulators import LATER, Emulator
+from bench.emulators import COMPILERS, LATER, Emulator
 from bench.groups import COST
 from bench.model import Bench, Run
 from bench.outcome import Sample
@@ -14,7 +14,6 @@ from bench.workshop import MEMORY, Plan, Workshop, needs_processors
 
 _PATCHED = Plan()
 _TRAPPING = Plan(events=20, bursts=100, warmup=15, pause_us=0, singles=500)
-_COMPILERS = {"x86_64": "gcc", "aarch64": "aarch64-linux-gnu-gcc"}
 
 
 class HtrunEvent(Bench):
@@ -54,7 +53,7 @@ class HtrunEvent(Bench):
         emulator = [] if self._emulator is None else [str(self._emulator.find())]
         architecture = "x86_64" if self._emulator is None else self._emulator.architecture
         htrun.works()
-        guest = shop.build_guest("guests/emit.c", compiler=_COMPILERS[architecture])
+        guest = shop.build_guest("guests/emit.c", compiler=COMPILERS[architecture])
         program = [*emulator, str(guest)]
         options = [*([] if self._patch else ["--no-patch"]), "--via", "ring" if self._rings else "store"]
         # If the site cannot be patched, the guest emits fewer events: so many traps would take an hour, and fewer are
@@ -80,7 +79,7 @@ def benches() -> Iterator[Bench]:
     yield HtrunEvent(threads=2)
     yield HtrunEvent(rings=True)
     yield HtrunEvent(rings=True, threads=2)
-    for architecture in _COMPILERS:
+    for architecture in COMPILERS:
         for generation in (None, *LATER):
             yield HtrunEvent(Emulator(architecture, generation))
     yield HtrunEvent(patch=False)

@@ -190,6 +190,8 @@ def test_a_readme_without_proper_markers_is_left_alone(tmp_path: Path, text: str
         (Measure.BEYOND, 19, 20, False),
         (Measure.REACHES, 30, 30, True),
         (Measure.REACHES, 31, 30, False),
+        (Measure.TAKES, 30, 30, True),
+        (Measure.TAKES, 29, 30, False),
         (Measure.AGREES, 201, 200, True),
         (Measure.AGREES, 199, 200, False),
     ],
