@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from htrun.rings.client_clock import Conversion
     from htrun.rings.client_ring import Client
     from htrun.rings.client_rings import ClientRings
+    from htrun.runner.afterwards import Afterwards
     from htrun.runner.recording import Recording
 
 
@@ -36,8 +37,14 @@ class ClientThreads:
     must be called by the tracer's main thread."""
 
     def __init__(
-        self, channel: Channel, threads: Mapping[int, Thread], recording: Recording, warnings: Warnings
+        self,
+        channel: Channel,
+        threads: Mapping[int, Thread],
+        recording: Recording,
+        warnings: Warnings,
+        afterwards: Afterwards,
     ) -> None:
+        self._afterwards = afterwards
         self._channel = channel
         self._threads = threads
         self._recording = recording
@@ -47,20 +54,40 @@ class ClientThreads:
         """Whether there may be clients whose ids in their own PID namespace differ from those that htrun sees."""
 
     def mapped(self, thread: Thread) -> None:
-        """Note that a thread maps rings of the channel: for its process, or for the machine that its process runs."""
-        if self._rings is None:
-            self._rings = watch_rings(self._channel, self._recording, self._warnings, self._source_of)
+        """Note that a thread maps rings of the channel: for its process, or for the machine that its process runs. The
+        thread is stopped."""
+        if self._rings is not None:
+            self._add(self._rings, thread, None)
+            return
+        # The thread need not wait until its ring is watched, but the clocks must be read before it reads them, and its
+        # own ids cannot be read when it is gone. If events are already recorded, some may be stores of this thread,
+        # which the drain must not take without those in the ring (`ThreadOrder`).
+        clocks, own = clocks_of_clients(self._recording.clock.source), _own_ids(thread)
+
+        def begin() -> None:
+            self._rings = watch_rings(self._channel, self._recording, self._warnings, self._source_of, clocks)
+            self._add(self._rings, thread, own)
+
+        if self._recording.has_begun:
+            begin()
+        else:
+            self._afterwards.add(begin)
+
+    def _add(self, rings: ClientRings, thread: Thread, own: _Ids | None) -> None:
+        """Add the process of a thread that has mapped rings. ``own``: the ids that the thread sees; None if they have
+        not been read yet."""
         if thread.space.machine:
             # The rings are for threads inside the machine. These are not threads of the process.
-            if self._rings.exchange is None:
+            if rings.exchange is None:
                 # Imported here, since only runs with a machine need it.
                 from htrun.runner.machine_exchange import machine_exchange
 
-                self._rings.exchange = machine_exchange(self._channel, self._recording.clock, self._warnings)
+                rings.exchange = machine_exchange(self._channel, self._recording.clock, self._warnings)
             return
-        if thread.process.pid not in self._rings.processes:
-            self._rings.processes.add(thread.process.pid)
-            self._in_namespaces = self._in_namespaces or _own_ids(thread) != (thread.process.pid, thread.tid)
+        if thread.process.pid not in rings.processes:
+            rings.processes.add(thread.process.pid)
+            own = own if own is not None else _own_ids(thread)
+            self._in_namespaces = self._in_namespaces or own != (thread.process.pid, thread.tid)
 
     @property
     def machine_clock(self) -> dict[str, int | float] | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from htrun.hosts.calls import Abi
     from htrun.intercept.masks import Masks
+    from htrun.runner.afterwards import Afterwards
     from htrun.runner.calls import Calls
     from htrun.runner.ending import Ending
     from htrun.runner.follow import Follow
@@ -51,9 +52,12 @@ class Loop:
         calls: Calls | NoCalls,
         executed: Callable[[int], None],
         preparation: Preparation,
+        afterwards: Afterwards,
     ) -> None:
         """``executed``: called with the id of each process that has started a program. ``preparation``: the steps to
-        make while no tracee has a stop."""
+        make while no tracee has a stop. ``afterwards``: what the handlers of stops leave until the tracee runs
+        again."""
+        self._afterwards = afterwards
         self._preparation = preparation
         self._first = first
         self._tracees = tracees
@@ -90,6 +94,7 @@ class Loop:
                 pass
             if ending.asked:
                 ending.stop_handled()
+            self._afterwards.do()
         self._first.settle()
 
     def _next(self) -> tuple[int, int] | None:

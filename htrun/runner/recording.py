@@ -98,6 +98,11 @@ class Recording:
         return self._drain
 
     @property
+    def has_begun(self) -> bool:
+        """Whether there is a drain, which may have taken records."""
+        return self._drain is not None
+
+    @property
     def totals(self) -> Totals:
         """The totals so far."""
         drain = self._drain

@@ -17,6 +17,7 @@ from htrun.intercept.no_patcher import NoPatcher
 from htrun.intercept.scratch import Scratch
 from htrun.launch.emulators import Emulators
 from htrun.launch.system import Device
+from htrun.runner.afterwards import Afterwards
 from htrun.runner.client_threads import ClientThreads
 from htrun.runner.follow import Follow
 from htrun.runner.foreign_exec import ForeignExec
@@ -69,7 +70,8 @@ class Session(RecordedRun):
         self._calls = self._record_calls()
         self._tracees = Tracees(first, self._waiter, self._hooks())
         self._ending = start.ending(self._tracees)
-        self._clients = ClientThreads(channel, self._tracees.threads, self._recording, self._warnings)
+        self._afterwards = Afterwards()
+        self._clients = ClientThreads(channel, self._tracees.threads, self._recording, self._warnings, self._afterwards)
         device = Device.of(str(channel.path), channel.layout, channel.rings)
         add = options.device and channel.reachable
         self._virtual = VirtualMachines(channel, self._warnings)
@@ -127,6 +129,7 @@ class Session(RecordedRun):
             calls=self._calls,
             executed=self._executed,
             preparation=self._preparation,
+            afterwards=self._afterwards,
         )
 
     @property
