@@ -63,6 +63,8 @@ Output:
                         types; not needed for code from hypertrace header, which names its events itself
   --decode              show system calls as strace does: names, types, flags, errors, and the paths, command lines
                         and bytes that arguments point to. This makes the recorded calls slower
+  --sched               record what the kernel does with each thread: context switches (sched_switch_out,
+                        sched_switch_in), migration to another processor, and page faults
   --summary FILE        at the end, write counts and facts of the run as JSON
   --trace, -trace [enable=]PATTERN[,events=FILE][,file=FILE]
                         record these events, as in QEMU; repeatable; "help" lists them. Default: guest_hypertrace.
@@ -195,6 +197,8 @@ def _request(program: Sequence[str], taken: _Taken) -> RunRequest:
 
 def _check_untraced(options: RunOptions) -> None:
     """Raise `HtrunError` if --no-ptrace is given but other ``options`` need ptrace."""
+    if options.sched:
+        raise HtrunError("--no-ptrace and --sched exclude each other: only a tracer sees each thread before it runs")
     if options.tracer_events:
         names = ", ".join(definition.name for definition in options.tracer_events)
         raise HtrunError(f"--no-ptrace: only ptrace shows {names}; leave out --syscalls, --decode and -trace")
@@ -547,6 +551,7 @@ _FLAGS: dict[str, tuple[str, object]] = {
     "--no-patch": ("patch", False),
     "--no-ptrace": ("no_ptrace", True),
     "--decode": ("decode", True),
+    "--sched": ("sched", True),
     "--no-device": ("device", False),
     "--print-device": ("print_device", True),
     "--force": ("force", True),
@@ -571,8 +576,8 @@ _CONFIGURABLE = (
 """The options that a configuration file may have as keys. --format is missing, since it belongs to an -o of the same
 command line."""
 _OF_PROJECTS = frozenset({
-    "cpu", "decode", "events", "hypertrace", "no-device", "no-patch", "overflow", "ring-size", "syscalls", "timestamp",
-    "trace", "via",
+    "cpu", "decode", "events", "hypertrace", "no-device", "no-patch", "overflow", "ring-size", "sched", "syscalls",
+    "timestamp", "trace", "via",
 })  # fmt: skip
 """The options that a project's file may set. None of them writes a file or chooses a program."""
 

@@ -60,6 +60,7 @@ def _events(definition: Definition, records: TracerRecords, threads: NDArray[np.
     if definition.fields:
         events["arch"] = records["arch"]
         events[definition.fields[0]] = records["num"]
+    if arguments:
         events["args"] = records["args"][:, :arguments]
     return events
 
@@ -70,5 +71,7 @@ def _dtype(definition: Definition, arguments: int) -> np.dtype[Any]:
 
     fields: list[Any] = [("timestamp", "<u8"), ("thread", "<u4"), *THREAD_LAYOUT]
     if definition.fields:
-        fields += [("arch", "<u4"), (definition.fields[0], "<u8"), ("args", "<u8", (arguments,))]
+        fields += [("arch", "<u4"), (definition.fields[0], "<u8")]
+    if arguments:
+        fields.append(("args", "<u8", (arguments,)))
     return np.dtype(fields, align=True)

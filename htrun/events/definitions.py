@@ -63,7 +63,22 @@ CPU_ENTER = Definition("guest_cpu_enter")
 CPU_EXIT = Definition("guest_cpu_exit")
 """A thread of the guest exits."""
 
+SCHED_SWITCH_OUT = Definition("sched_switch_out", (), ("processor", "preempted"))
+"""A thread leaves its processor. ``preempted``: 1 if it could have gone on, 0 if it waits for something."""
+SCHED_SWITCH_IN = Definition("sched_switch_in", (), ("processor",))
+"""A thread gets a processor."""
+MIGRATION = Definition("migration", (), ("origin", "destination"))
+"""A thread gets another processor than before. The event directly precedes a `SCHED_SWITCH_IN` with the same time."""
+PAGE_FAULT = Definition("page_fault", (), ("address", "processor"))
+"""Code of the program uses an address for which the kernel must first provide a page."""
+SCHED_LOST = Definition("sched_lost", (), ("count",))
+"""Events of the kinds in `SCHED_EVENTS` were lost before this event."""
+
 EVENTS = (HYPERTRACE, USER_SYSCALL, USER_SYSCALL_RET, CPU_ENTER, CPU_EXIT)
 """Every kind of event that a pattern can name."""
-DEFINITIONS = (*EVENTS, USER_SYSCALL_TEXT)
+SCHED_EVENTS = (SCHED_SWITCH_OUT, SCHED_SWITCH_IN, MIGRATION, PAGE_FAULT, SCHED_LOST)
+"""What the kernel does with a thread (`htrun.sched`), recorded with ``--sched``."""
+DECIMAL_ARGUMENTS = frozenset({"processor", "preempted", "origin", "destination", "count"})
+"""The names of arguments that are shown in decimal. Other arguments without a user's name are hexadecimal."""
+DEFINITIONS = (*EVENTS, USER_SYSCALL_TEXT, *SCHED_EVENTS)
 """All kinds of events. The ``kind`` of a decoded event is an index of this tuple."""

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from htrun.events.arguments import Argument, ArgumentType
-from htrun.events.definitions import DEFINITIONS, HYPERTRACE, Definition
+from htrun.events.definitions import DECIMAL_ARGUMENTS, DEFINITIONS, HYPERTRACE, Definition
 from htrun.events.named import NamedEvent, NamedEvents, Phase
 
 if TYPE_CHECKING:
@@ -135,7 +135,10 @@ class Shapes:
             Shape(
                 definition,
                 None,
-                tuple(Argument(name, ArgumentType.HEX) for name in definition.argument_names(self.num_args)),
+                tuple(
+                    Argument(name, ArgumentType.U64 if name in DECIMAL_ARGUMENTS else ArgumentType.HEX)
+                    for name in definition.argument_names(self.num_args)
+                ),
             )
             for definition in DEFINITIONS
         ]

@@ -28,6 +28,7 @@ class Kind(Enum):
     SECOND_TRACER = "second-tracer"
     UNSEEN = "unseen"
     DEFINITIONS = "definitions"
+    SCHED = "sched"
     SINK = "sink"
     INTERNAL = "internal"
 

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from htrun.events.clock import Clock
 from htrun.events.definitions import DEFINITIONS, HYPERTRACE, SYSCALL_ARGS, USER_SYSCALL_TEXT
@@ -33,7 +33,7 @@ from htrun.rings.thread_order import ThreadOrder
 
 if TYPE_CHECKING:
     from htrun.events.records import Events, Records
-    from htrun.events.tracer_events import TracerEvents
+    from htrun.events.tracer_events import TracerEvents, TracerRecords
     from htrun.rings.client_rings import ClientRings
 
 _MOST_SITES = 1 << 20
@@ -50,6 +50,18 @@ second costs 2% of a processor.
 _QUIET_PERIOD = 0.05
 """The time in seconds between two rounds after such a silence, if clients write their records themselves. Such clients
 do not wake the drain."""
+
+
+class KernelEvents(Protocol):
+    """Events that the kernel records. ``lost``: the number of records that were lost so far. ``fill``: the filled
+    fraction of the fullest buffer at the last `take`."""
+
+    lost: int
+    fill: float
+
+    def take(self, *, everything: bool) -> TracerRecords | None:
+        """Take the records that are older than any record that may still arrive, or all records if ``everything``.
+        Returns them in order of time; None if there are none."""
 
 
 class _Silence:
@@ -95,6 +107,7 @@ class Drain:
         packet_sink: Callable[[], PacketSink | None],
         overflow: Overflow,
         tracer_events: TracerEvents | None = None,
+        kernel_events: KernelEvents | None = None,
         silence: float | None = SILENCE,
         facts_before: Callable[[Events | None, Sequence[Stream]], Mapping[str, str | int]] | None = None,
     ) -> None:
@@ -105,7 +118,7 @@ class Drain:
         streams. Returns new facts about the run.
 
         ``tracer_events``: the events that the tracer itself records, which are drained like a ring; None if there
-        are none.
+        are none. ``kernel_events``: the events that the kernel records; None if there are none.
 
         ``silence``: the time in seconds without a record after which the drain sleeps, so that the next event traps;
         None if the drain never sleeps.
@@ -133,7 +146,10 @@ class Drain:
         self._client_rings: ClientRings | None = None
         self._thread_order = ThreadOrder()
         self._tracer_events = tracer_events
-        self._room = max(pool.shape.num_args, SYSCALL_ARGS if tracer_events is not None else 0)
+        self._kernel_events = kernel_events
+        self._has_others = tracer_events is not None or kernel_events is not None
+        """Whether there are other events than those of rings."""
+        self._room = max(pool.shape.num_args, SYSCALL_ARGS if self._has_others else 0)
         self._in_hand = 0
         """The number of records that this round has taken out of their rings, but that ``events`` does not include
         yet."""
@@ -353,7 +369,7 @@ class Drain:
     def _await_calm(self) -> None:
         """Wait with the first round while traps come in quick succession, unless something else is recorded, too."""
         calm = Calm(time.monotonic())
-        while not (self._stopping or self._was_full or self._tracer_events is not None or self._client_rings):
+        while not (self._stopping or self._was_full or self._has_others or self._client_rings):
             for ring in list(self._rings):
                 keep_ahead(ring)
             if calm.has_come(self._wakes, time.monotonic()):
@@ -427,7 +443,7 @@ class Drain:
         self._in_hand, self._ended = self._thread_order.waiting, 0
         # Read the tracer's own events before the rings of clients, and the other rings after them (`ThreadOrder`).
         complete, ended_rings = self._clock.source.read(), {ring for ring in self._rings_now() if ring.ended}
-        taken = self._take_tracer_events()
+        taken = self._take_tracer_events() + self._take_kernel_events(everything=final)
         fill = self._take_from_clients(everything=partial, final=final and self._stopping)
         most = 0
         for ring in self._rings_now():
@@ -483,10 +499,25 @@ class Drain:
         records = tracer_events.take() if tracer_events is not None else None
         if tracer_events is None or records is None:
             return 0
+        self._pace.took(len(records) / tracer_events.capacity)
+        return self._give_others(records)
+
+    def _take_kernel_events(self, *, everything: bool) -> int:
+        """Take the events that the kernel has recorded. Returns the number of their records."""
+        kernel_events = self._kernel_events
+        if kernel_events is None:
+            return 0
+        before = kernel_events.lost
+        records = kernel_events.take(everything=everything)
+        self._pace.took(kernel_events.fill)
+        self.lost += kernel_events.lost - before
+        return self._give_others(records) if records is not None else 0
+
+    def _give_others(self, records: TracerRecords) -> int:
+        """Write events that are not the program's. Returns the number of events."""
         import numpy as np
 
         self._in_hand += len(records)
-        self._pace.took(len(records) / tracer_events.capacity)
         counts = Counter(dict(zip(*np.unique(records["kind"], return_counts=True), strict=True)))
         texts = int(counts.pop(DEFINITIONS.index(USER_SYSCALL_TEXT), 0))
         self.kinds.update({DEFINITIONS[kind].name: int(count) for kind, count in counts.items()})

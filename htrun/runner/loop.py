@@ -177,8 +177,8 @@ class Loop:
     def _executed(self, tid: int, former: int) -> None:
         self._foreign_exec.done(self._tracees.threads.get(former) or self._tracees.threads[tid])
         self._follow.moved(former, tid)
-        self._program_began(tid)
         self._calls.executed(former, tid, lambda: self._tracees.executed(tid, former))
+        self._program_began(tid)
         self._calls.wait_with(self._waiter)
 
     def _filtered(self, stopped: StoppedThread) -> Request:

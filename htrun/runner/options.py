@@ -14,6 +14,7 @@ from htrun.events.definitions import (
     CPU_ENTER,
     CPU_EXIT,
     HYPERTRACE,
+    SCHED_EVENTS,
     USER_SYSCALL,
     USER_SYSCALL_RET,
     USER_SYSCALL_TEXT,
@@ -55,7 +56,8 @@ class RunOptions(NamedTuple):
     of its format. ``force``: whether existing outputs are replaced. ``events``: the TOML file that names events.
     ``device``: whether a machine gets the channel as a PCI device. ``recorded``: the names of the events to record.
     ``syscalls``: the names of the system calls to record; None for all. ``decode``: whether arguments of system calls
-    are shown by name, and the texts that they point to are recorded. ``processors``: the processors that the program
+    are shown by name, and the texts that they point to are recorded. ``sched``: whether context switches, migrations
+    and page faults are recorded. ``processors``: the processors that the program
     may run on; None for all processors of the caller. ``no_ptrace``: whether the program runs untraced, so that only
     events in rings are recorded. ``ring_size``: the size of one thread's ring in bytes. ``via``: whether the channel
     offers rings, and to which programs. ``verbosity``: -1 (quiet) to 1.
@@ -73,6 +75,7 @@ class RunOptions(NamedTuple):
     recorded: frozenset[str] = frozenset({HYPERTRACE.name})
     syscalls: frozenset[str] | None = None
     decode: bool = False
+    sched: bool = False
     summary: Path | None = None
     sysroot: str | None = None
     emulator: str | None = None
@@ -123,7 +126,12 @@ class RunOptions(NamedTuple):
 
     @property
     def tracer_events(self) -> tuple[Definition, ...]:
-        """The recorded events that come from the tracer: system calls, and the start and exit of threads."""
+        """The recorded events that come from the tracer, not from the program."""
+        return self.stop_events + (SCHED_EVENTS if self.sched else ())
+
+    @property
+    def stop_events(self) -> tuple[Definition, ...]:
+        """The recorded events for which the tracer stops threads: system calls, and the start and exit of threads."""
         kinds = (USER_SYSCALL, USER_SYSCALL_RET, CPU_ENTER, CPU_EXIT)
         return tuple(kind for kind in kinds if kind.name in self.recorded) + self._texts
 

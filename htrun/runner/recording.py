@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from htrun.rings.ring import Ring, RingPool
     from htrun.runner.options import RunOptions
     from htrun.runner.outputs import Outputs
+    from htrun.sched.recorder import SchedRecorder
 
 _PACKETS = 16
 """The number of packets in a ring."""
@@ -61,6 +62,7 @@ class Recording:
         self._pool: RingPool | None = None
         self._drain: Drain | None = None
         self._tracer_events: TracerEvents | None = None
+        self._sched: SchedRecorder | None = None
         self.own_names = OwnNames(options, outputs, warnings)
         self._naming = threading.Lock()
         """Protects `Thread.source`, which the thread of the drain uses, too."""
@@ -92,8 +94,9 @@ class Recording:
                 packet_sink=lambda: self._outputs.packet_sink(self.clock, self._warnings),
                 overflow=self._options.overflow,
                 tracer_events=self._tracer_events,
+                kernel_events=self._sched,
                 facts_before=self.own_names.learn if self.own_names.wanted else None,
-                silence=None if self._options.timestamp is Timestamp.ORDERED else SILENCE,
+                silence=None if self._options.timestamp is Timestamp.ORDERED or self._sched is not None else SILENCE,
             )
         return self._drain
 
@@ -120,8 +123,24 @@ class Recording:
 
         assert self._drain is None
         self._tracer_events = TracerEvents()
-        self.drain.start()
         return self._tracer_events
+
+    def record_sched(self) -> SchedRecorder:
+        """Also record what the kernel does with threads. Must be called before anything is recorded. Returns the
+        recorder, whose methods must be called for each thread."""
+        from htrun.sched.event import reason
+        from htrun.sched.recorder import SchedRecorder
+
+        def failed(error: OSError) -> None:
+            self._warnings.warn(Kind.SCHED, error.errno, f"--sched does not record all threads: {reason(error)}")
+
+        assert self._drain is None
+        self._sched = SchedRecorder(self.clock.source, lambda: self.drain.make_room(), failed)
+        return self._sched
+
+    def start(self) -> None:
+        """Start the drain now, and not at the first event of the program."""
+        self.drain.start()
 
     def add_stream(self, thread: Thread) -> int:
         """Add a stream for the events of ``thread`` that the tracer records itself. Returns the number of the
@@ -195,6 +214,8 @@ class Recording:
             self._drain.close()
         else:
             self._outputs.close(self._warnings)
+        if self._sched is not None:
+            self._sched.close()
 
 
 def _choose_clock(options: RunOptions, warnings: Warnings) -> Clock:

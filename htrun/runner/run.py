@@ -37,6 +37,10 @@ def run(options: RunOptions, launcher: Launcher) -> NoReturn:
     try:
         if launch.kind is ProgramKind.SYSTEM:
             launch = _with_device(launch, options, channel)
+        if options.sched:
+            from htrun.sched.event import require_events
+
+            require_events()
         outputs = Outputs.open(options, launch)
         _prepare(channel)
         # This is the last step, because from here on the launcher dies when this process exits. Until then, the

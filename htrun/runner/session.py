@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from htrun.intercept.patcher import Patcher
     from htrun.intercept.traps import Traps
     from htrun.runner.calls import Calls
+    from htrun.runner.sched_threads import SchedThreads
     from htrun.runner.starts import TracedStart
     from htrun.tracee.code_ranges import CodeRanges
     from htrun.tracee.inject import Injection
@@ -67,7 +68,10 @@ class Session(RecordedRun):
         self._patcher: Patcher | NoPatcher = NoPatcher()
         self._sites = SiteAccount(options)
         self._follow = Follow()
+        self._sched = self._record_sched()
         self._calls = self._record_calls()
+        if options.tracer_events:
+            self._recording.start()
         self._tracees = Tracees(first, self._waiter, self._hooks())
         self._ending = start.ending(self._tracees)
         self._afterwards = Afterwards()
@@ -136,7 +140,7 @@ class Session(RecordedRun):
     def _expects_traps(self) -> bool:
         """Whether a program that runs in an emulator will probably trap. If calls are recorded, nothing may delay their
         stops."""
-        return self._options.channel_recorded and not self._options.tracer_events
+        return self._options.channel_recorded and not self._options.stop_events
 
     def _steps_before_traps(self) -> Iterator[None]:
         """Make everything that the first traps need, in steps (`Preparation`)."""
@@ -152,6 +156,8 @@ class Session(RecordedRun):
 
     def _executed(self, pid: int) -> None:
         """Handle the start of a program by process ``pid``."""
+        if self._sched is not None:
+            self._sched.executed(self._tracees.threads[pid])
         if self._reach is not None:
             self._reach.executed(pid)
         if self._expects_traps and runs_emulator(pid):
@@ -202,14 +208,32 @@ class Session(RecordedRun):
     def _record_calls(self) -> Calls | NoCalls:
         """The recorder of system calls, thread starts and thread exits. It is imported only if these events are
         wanted."""
-        if not self._options.tracer_events:
+        if not self._options.stop_events:
             return NoCalls()
         from htrun.runner.calls import record_calls
 
         return record_calls(self._options, self._recording, self._follow)
 
+    def _record_sched(self) -> SchedThreads | None:
+        """The recorder of context switches and page faults; None if these events are not wanted."""
+        if not self._options.sched:
+            return None
+        from htrun.runner.sched_threads import SchedThreads
+
+        return SchedThreads(self._recording.record_sched(), self._recording)
+
     def _hooks(self) -> Hooks:
-        return Hooks(self._thread_ended, self._forked, self._at_birth, self._calls.began, self._calls.ended)
+        return Hooks(self._thread_ended, self._forked, self._at_birth, self._began, self._ended)
+
+    def _began(self, thread: Thread) -> None:
+        self._calls.began(thread)
+        if self._sched is not None:
+            self._sched.began(thread)
+
+    def _ended(self, thread: Thread) -> None:
+        self._calls.ended(thread)
+        if self._sched is not None:
+            self._sched.ended(thread)
 
     def _make_traps(self, wait: TrapWait) -> Traps:
         from htrun.intercept.patcher import Patcher

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from htrun.errors import HtrunError
-from htrun.events.definitions import EVENTS
+from htrun.events.definitions import EVENTS, SCHED_EVENTS
 from htrun.events.records import words_of
 from htrun.events.shapes import Shape, Shapes
 from htrun.events.sink import FormatSink
@@ -48,6 +48,8 @@ _EVENT_HEADER = struct.Struct("=QQII")
 """The part of an event before its arguments: the id, the time, the length, and the pid. The length includes the
 arguments."""
 _BATCH = 1 << 13
+_DESCRIBED = (*EVENTS, *SCHED_EVENTS)
+"""The kinds of events in the file of names. The id of a kind is its index."""
 
 
 class SimpleSink(FormatSink):
@@ -104,7 +106,7 @@ def open_sink(path: Path, facts: TraceFacts) -> SimpleSink:
 def trace_events(num_args: int) -> str:
     """QEMU's description of all events (docs/devel/tracing.rst, "Trace events")."""
     lines = ["# The events in a trace of htrun's; see QEMU's docs/devel/tracing.rst"]
-    for definition in EVENTS:
+    for definition in _DESCRIBED:
         fields = definition.field_names(num_args)
         types = ["void *cpu", *(f"uint64_t {field}" for field in fields)]
         formats = ["cpu=%p", *(f'{field}=0x%016"PRIx64"' for field in fields)]
@@ -115,7 +117,7 @@ def trace_events(num_args: int) -> str:
 def _names() -> bytes:
     return b"".join(
         struct.pack("=QQI", _NAME, number, len(definition.name)) + definition.name.encode()
-        for number, definition in enumerate(EVENTS)
+        for number, definition in enumerate(_DESCRIBED)
     )
 
 
@@ -129,7 +131,7 @@ def _records(shape: Shape, events: Events, streams: Sequence[Stream]) -> NDArray
     # The fields that all events of a thread share are set once for each thread, and copied with the whole record.
     own = np.zeros(len(streams), np.dtype([*head, ("words", "u8", (words,))]))
     own["type"] = _EVENT
-    own["id"] = EVENTS.index(shape.definition)
+    own["id"] = _DESCRIBED.index(shape.definition)
     own["length"] = _EVENT_HEADER.size + 8 * words
     own["pid"] = [stream.pid for stream in streams]
     own["words"][:, 0] = [stream.vcpu for stream in streams]

@@ -16,7 +16,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("launch", "intercept", "sinks", "analysis"),
     ("hosts.fastpath",),
     ("ctf", "hosts.x86_64.fastpath"),
-    ("tracee",),
+    ("sched", "tracee"),
     ("hosts",),
     ("rings",),
     ("events", "channel"),

@@ -15,6 +15,8 @@ from typing import NoReturn
 
 import pytest
 
+from htrun.errors import HtrunError
+from htrun.sched.event import require_events
 from lab.debian import MissingError
 from tests.support.deadline import no_deadline
 
@@ -52,6 +54,14 @@ def require_kvm() -> None:
         os.close(os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC))
     except OSError as error:
         pytest.skip(f"missing: /dev/kvm ({error.strerror})")
+
+
+def require_perf_events() -> None:
+    """End the test if the kernel, or a sandbox, does not let this process record its own threads."""
+    try:
+        require_events()
+    except HtrunError as error:
+        missing(str(error))
 
 
 def require_tool(name: str, package: str) -> Path:

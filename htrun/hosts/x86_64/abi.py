@@ -50,6 +50,7 @@ X86_64 = Abi(
         "pkey_mprotect": 329,
         "prctl": 157,
         "ptrace": 101,
+        "perf_event_open": 298,
         "sched_setaffinity": 203,
         "sched_getaffinity": 204,
         "tgkill": 234,

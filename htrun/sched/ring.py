@@ -1,0 +1,86 @@
+"""The ring of a thread's event: memory to which the kernel writes records, and which htrun empties.
+
+The first page is struct perf_event_mmap_page (<linux/perf_event.h>). Its u64 ``data_head`` is the number of bytes that
+were ever written, and its u64 ``data_tail`` the number of bytes that htrun has read. Both hosts' loads and stores of a
+word are atomic, and x86 keeps their order.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+from typing import TYPE_CHECKING
+
+from htrun.sched.event import open_event
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_HEAD, _TAIL = 1024 // 8, 1032 // 8
+"""The indexes of the words ``data_head`` and ``data_tail``."""
+_PAGES = (64, 16, 4)
+"""The numbers of data pages that are tried. The kernel limits the memory of all rings of a user: perf_event_mlock_kb
+for each processor, and RLIMIT_MEMLOCK on top."""
+_WAKE_SHARE = 8
+"""The kernel wakes htrun when this share of the ring is full: one eighth. The rest is for what comes meanwhile."""
+_FAILED = ctypes.c_void_p(-1).value
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = (
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_long,
+)
+_libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+
+
+class EventRing:
+    """The event of one thread, with its ring. ``descriptor``: is readable when a part of the ring is full.
+
+    ``size``: the size in bytes of the part for records.
+    """
+
+    def __init__(self, tid: int) -> None:
+        """Raises OSError if the kernel gives no event or no memory for the ring."""
+        for pages in _PAGES:
+            self.size = pages * mmap.PAGESIZE
+            self.descriptor = open_event(tid, self.size // _WAKE_SHARE)
+            length, access = self.size + mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_WRITE
+            address = _libc.mmap(None, length, access, mmap.MAP_SHARED, self.descriptor, 0)
+            if address != _FAILED:
+                break
+            error = ctypes.get_errno()
+            os.close(self.descriptor)
+        else:
+            raise OSError(error, os.strerror(error))
+        # mmap.mmap would keep a second descriptor open.
+        self._address: int = address
+        self._words: NDArray[np.uint64] | None = None
+
+    def take(self) -> NDArray[np.uint64]:
+        """Take all records out of the ring. Returns a copy of them, as words."""
+        import numpy as np
+
+        if self._words is None:
+            memory = (ctypes.c_uint64 * ((self.size + mmap.PAGESIZE) // 8)).from_address(self._address)
+            self._words = np.frombuffer(memoryview(memory).cast("B"), np.uint64)
+        words = self._words
+        head, tail = int(words[_HEAD]), int(words[_TAIL])
+        if head == tail:
+            return np.empty(0, np.uint64)
+        data = words[mmap.PAGESIZE // 8 :]
+        first, last = tail % self.size // 8, head % self.size // 8
+        taken = data[first:last].copy() if first < last else np.concatenate([data[first:], data[:last]])
+        words[_TAIL] = head
+        return taken
+
+    def close(self) -> None:
+        """Release the event and the memory. `take` must not be called any more."""
+        self._words = None
+        _libc.munmap(self._address, self.size + mmap.PAGESIZE)
+        os.close(self.descriptor)
