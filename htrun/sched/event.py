@@ -115,6 +115,11 @@ def reason(error: OSError) -> str:
             )
         case errno.EMFILE | errno.ENFILE:
             return "htrun needs an open file for each thread; raise the limit (ulimit -n), or leave out --sched"
+        case errno.ENOBUFS:
+            return (
+                "there are too many threads for the memory that htrun may lock; raise the limit (ulimit -l, or sysctl "
+                "kernel.perf_event_mlock_kb)"
+            )
         case _:
             return f"perf_event_open fails: {error.strerror}; leave out --sched"
 

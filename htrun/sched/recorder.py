@@ -78,7 +78,7 @@ class SchedRecorder:
     def began(self, tid: int, stream: Callable[[], int]) -> None:
         """Record thread ``tid``, which has not run yet. ``stream``: returns the number of its stream."""
         try:
-            ring = EventRing(tid)
+            ring = EventRing(tid, len(self._lives))
         except OSError as error:
             # The thread may have been killed.
             if error.errno != errno.ESRCH:

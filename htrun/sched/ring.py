@@ -8,6 +8,7 @@ word are atomic, and x86 keeps their order.
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import os
 from typing import TYPE_CHECKING
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 
 _HEAD, _TAIL = 1024 // 8, 1032 // 8
 """The indexes of the words ``data_head`` and ``data_tail``."""
-_PAGES = (64, 16, 4)
-"""The numbers of data pages that are tried. The kernel limits the memory of all rings of a user: perf_event_mlock_kb
-for each processor, and RLIMIT_MEMLOCK on top."""
+_PAGES = ((8, 64), (40, 16), (None, 4))
+"""The number of data pages of a ring, by the number of rings that there are already. The kernel limits the memory of
+all rings of a user: to perf_event_mlock_kb for each processor, and RLIMIT_MEMLOCK on top. The usual limits allow 300
+rings at least."""
 _WAKE_SHARE = 8
 """The kernel wakes htrun when this share of the ring is full: one eighth. The rest is for what comes meanwhile."""
 _FAILED = ctypes.c_void_p(-1).value
@@ -45,19 +47,23 @@ class EventRing:
     ``size``: the size in bytes of the part for records.
     """
 
-    def __init__(self, tid: int) -> None:
-        """Raises OSError if the kernel gives no event or no memory for the ring."""
-        for pages in _PAGES:
+    def __init__(self, tid: int, others: int = 0) -> None:
+        """``others``: the number of rings that there are already.
+
+        Raises OSError if the kernel gives no event. Its errno is ENOBUFS if the kernel gives no memory for the ring.
+        """
+        for most, pages in _PAGES:
+            if most is not None and others >= most:
+                continue
             self.size = pages * mmap.PAGESIZE
             self.descriptor = open_event(tid, self.size // _WAKE_SHARE)
             length, access = self.size + mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_WRITE
             address = _libc.mmap(None, length, access, mmap.MAP_SHARED, self.descriptor, 0)
             if address != _FAILED:
                 break
-            error = ctypes.get_errno()
             os.close(self.descriptor)
         else:
-            raise OSError(error, os.strerror(error))
+            raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
         # mmap.mmap would keep a second descriptor open.
         self._address: int = address
         self._words: NDArray[np.uint64] | None = None

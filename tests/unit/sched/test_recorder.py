@@ -19,6 +19,7 @@ from htrun.events.definitions import DEFINITIONS, PAGE_FAULT, SCHED_LOST, SCHED_
 from htrun.hosts.x86_64.counter import best_clock
 from htrun.sched import event, recorder
 from htrun.sched.recorder import SchedRecorder
+from htrun.sched.ring import EventRing
 from tests.support.requirements import require_perf_events
 from tests.support.waiting import wait_until
 
@@ -196,6 +197,18 @@ def test_a_refusal_is_one_line(monkeypatch: pytest.MonkeyPatch, number: int, mes
     assert "\n" not in str(caught.value)
 
 
+def test_memory_for_rings_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The more rings there are, the smaller they are."""
+    rings = [EventRing(0, others) for others in (0, 8, 40)]
+    assert [ring.size // mmap.PAGESIZE for ring in rings] == [64, 16, 4]
+    for ring in rings:
+        ring.close()
+    monkeypatch.setattr("htrun.sched.ring._libc.mmap", lambda *_: ctypes.c_void_p(-1).value)
+    with pytest.raises(OSError, match="No buffer space available") as caught:
+        EventRing(0)
+    assert "ulimit -l" in event.reason(caught.value)
+
+
 def test_a_thread_that_cannot_be_recorded_is_told_unless_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[OSError] = []
     with closing(SchedRecorder(CLOCK.source, lambda: None, told.append)) as recorded:
@@ -207,8 +220,8 @@ def test_a_thread_that_cannot_be_recorded_is_told_unless_it_is_gone(monkeypatch:
         recorded.ended(1)
 
 
-def raising(error: OSError) -> Callable[[int], None]:
-    def fail(_: int) -> None:
+def raising(error: OSError) -> Callable[..., None]:
+    def fail(*_: int) -> None:
         raise error
 
     return fail
