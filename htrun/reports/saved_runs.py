@@ -160,9 +160,11 @@ class _Document:
     def _run(self, figures: object, count: int) -> Run:
         own = self._object(figures, OF_RUNS)
         median, low, high, reach = (self._number(own, key) for key in ("median", "low", "high", "reach"))
-        if not low <= median <= high or reach < 0:
+        # Documents of earlier versions do not have it.
+        apart = self._number(own, "apart") if "apart" in own else 0.0
+        if not low <= median <= high or reach < 0 or apart < 0:
             self._fail(f"a median of {median} from {low} to {high}")
-        return Run(Interval(median, low, high), count, own.get("resolved") is True, reach)
+        return Run(Interval(median, low, high), count, own.get("resolved") is True, reach, apart)
 
     def _whole(self) -> WholeProgram | None:
         if self._content.get("whole_program") is None:

@@ -69,4 +69,4 @@ def run_as_json(number: int, raw: Run, corrected: Run | None) -> dict[str, Any]:
 
 def _median(run: Run) -> dict[str, Any]:
     ends = {"median": run.median.value, "low": run.median.low, "high": run.median.high}
-    return {**ends, "reach": run.reach, "resolved": run.resolved}
+    return {**ends, "reach": run.reach, "apart": run.apart, "resolved": run.resolved}

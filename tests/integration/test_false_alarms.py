@@ -9,8 +9,7 @@ import json
 import os
 import random
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from itertools import combinations, cycle, islice
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 from scipy import stats
 
 from htrun.commands.hypertrace import main
+from tests.support.busy import busy_loops
 from tests.support.documents import fenced
 from tests.support.run import HTRUN
 from tests.support.toolchain import Toolchain
@@ -28,18 +28,6 @@ RUNS, OF_EACH = 16, 5
 ALARMS = int(stats.binom.isf(4e-7, TRIALS, 0.05 / 2))
 """Each trial distributes runs at random, so one of either direction has a probability of at most 2.5%, whatever the
 machine does. Of 50, more than 9 have one of 4e-7. On a quiet machine there is none, as runs differ by less than 5%."""
-
-
-@contextmanager
-def busy_loops() -> Iterator[None]:
-    """One for each processor, while the block runs."""
-    loops = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in os.sched_getaffinity(0)]
-    try:
-        yield
-    finally:
-        for loop in loops:
-            loop.kill()
-            loop.wait()
 
 
 @pytest.fixture(scope="module", params=[nullcontext, busy_loops], ids=["quiet", "busy"])

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.integration.corpus.outcome import Outcome, observe
+from tests.support.busy import busy_loops
 from tests.support.run import HTRUN
 from tests.support.toolchain import Toolchain
 
@@ -74,18 +72,6 @@ _COUNTER_FORBIDDEN = Case("edge_signals", ("counter",))
 WAYS = [(case, via) for case in CASES for via in ("store", "auto") if (case, via) != (_COUNTER_FORBIDDEN, "auto")]
 
 
-@contextmanager
-def busy(loops: int) -> Iterator[None]:
-    """Run this many busy loops meanwhile."""
-    running = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(loops)]
-    try:
-        yield
-    finally:
-        for each in running:
-            each.kill()
-            each.wait()
-
-
 @pytest.mark.parametrize("loops", [0, pytest.param(BUSY_LOOPS, marks=_BUSY)], ids=["idle", "busy"])
 @pytest.mark.parametrize(("case", "via"), WAYS, ids=str)
 def test_as_alone(case: Case, via: str, loops: int, toolchain: Toolchain, tmp_path: Path) -> None:
@@ -95,6 +81,6 @@ def test_as_alone(case: Case, via: str, loops: int, toolchain: Toolchain, tmp_pa
     alone = outcome([], "alone")
     # With a channel, since most of htrun's work depends on one.
     tracer = [str(HTRUN), "-q", "--via", via, "-D", str(tmp_path / "log"), "--"]
-    with busy(loops):
+    with busy_loops(loops):
         for number in range(RUNS):
             assert outcome(tracer, f"traced-{number}") == alone, f"in run {number + 1}"

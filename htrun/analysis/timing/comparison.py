@@ -48,18 +48,22 @@ class Run:
 
     ``median``: the median of their durations with its interval, in ns. ``count``: the number of spans. ``resolved``:
     see `Figures`. ``reach``: the error that all durations may have because of the code around the events. This error
-    is assumed to be the same in all runs.
+    is assumed to be the same in all runs. ``apart``: the difference of the logarithms of the two modes between which
+    the medians of similar runs may change (`Figures.modes_at_median`), 0 without such modes.
     """
 
     median: Interval
     count: int
     resolved: bool = True
     reach: float = 0.0
+    apart: float = 0.0
 
     @classmethod
     def of(cls, figures: Figures) -> Run:
         """The run whose spans have these ``figures``."""
-        return cls(figures.median, figures.distribution.count, figures.resolved, figures.reach)
+        low, high = figures.modes_at_median or (1.0, 1.0)
+        apart = math.log(high / low) if low > 0 else 0.0
+        return cls(figures.median, figures.distribution.count, figures.resolved, figures.reach, apart)
 
 
 @dataclass(frozen=True)
@@ -228,7 +232,7 @@ def _within(run: Run) -> float:
 def _needed(one: Sequence[Run], other: Sequence[Run], difference: float, level: float) -> Needed:
     sides = [[math.log(run.median.value) for run in side] for side in (one, other)]
     within = math.sqrt(max(_variance_within(side) for side in (one, other)))
-    deviation, guessed = spread(sides, within)
+    deviation, guessed = spread(sides, within, max(run.apart for run in (*one, *other)))
     return Needed(runs_needed(deviation, abs(math.log1p(difference)), level), difference, guessed)
 
 

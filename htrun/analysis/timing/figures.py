@@ -105,6 +105,16 @@ class Figures:
         return self.median.low - self.reach, self.median.high + self.reach
 
     @property
+    def modes_at_median(self) -> tuple[float, float] | None:
+        """The two `modes` nearest to the median, if at least a quarter of the values is at each of them. The median of
+        a similar run may then be at the other one. None if there are no such modes."""
+        if len(self.modes) < 2:
+            return None
+        low, high = sorted(sorted(self.modes, key=lambda mode: abs(mode - self.median.value))[:2])
+        first, third = self.distribution.quartiles
+        return (low, high) if first < (low + high) / 2 < third else None
+
+    @property
     def fences(self) -> tuple[float, float, float, float]:
         """The limits beyond which values are outliers, in ascending order: severe low, mild low, mild high, severe
         high."""

@@ -31,15 +31,24 @@ _CERTAIN = 30.0
 distribution."""
 
 
-def spread(sides: Sequence[Sequence[float]], within: float) -> tuple[float, bool]:
+def spread(sides: Sequence[Sequence[float]], within: float, apart: float = 0.0) -> tuple[float, bool]:
     """The upper limit of the standard deviation between runs, and whether the deviation had to be guessed. ``sides``:
     the logarithms of the medians of the runs of each side. ``within``: the standard error of the logarithm of one run,
-    known from its spans."""
+    known from its spans. ``apart``: the difference of the logarithms of the modes between which medians may change; 0
+    if there are no such modes."""
     freedom = sum(len(side) - 1 for side in sides)
+    unseen = _unseen(apart, sum(len(side) for side in sides))
     if freedom == 0:
-        return math.hypot(GUESSED_SPREAD, within), True
+        return max(math.hypot(GUESSED_SPREAD, within), unseen), True
     squares = sum((value - sum(side) / len(side)) ** 2 for side in sides for value in side)
-    return max(math.sqrt(squares / chi2_quantile(_DOUBT, freedom)), within), False
+    return max(math.sqrt(squares / chi2_quantile(_DOUBT, freedom)), within, unseen), False
+
+
+def _unseen(apart: float, runs: int) -> float:
+    """The upper limit of the standard deviation between runs of which some have a median that differs by ``apart``, but
+    none of these ``runs`` has."""
+    share = min(1 - _DOUBT ** (1 / runs), 0.5)
+    return apart * math.sqrt(share * (1 - share))
 
 
 def runs_needed(deviation: float, difference: float, level: float) -> int:

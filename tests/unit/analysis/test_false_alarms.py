@@ -14,12 +14,17 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.signal import lfilter
 
+from htrun.analysis.timing.clock_step import ClockStep
 from htrun.analysis.timing.comparison import Run, Verdict, compare
 from htrun.analysis.timing.distribution import Distribution
-from htrun.analysis.timing.inference import median_interval
+from htrun.analysis.timing.figures import Figures
+from tests.support.verdicts import alarms, most_alarms, verdict_of
 
 TRIALS = int(os.environ.get("HTRUN_VERDICT_TRIALS", "60"))
 SPANS = 300
+STEP = ClockStep(1.0, known=True)
+POOL = 500
+"""The number of runs of each kind from which sets are drawn."""
 
 Spans = Callable[[np.random.Generator, float], NDArray[np.float64]]
 """The spans of one run, given the run's own factor."""
@@ -53,16 +58,12 @@ KINDS: tuple[Spans, ...] = (independent, correlated, drifting, bimodal)
 def side(kind: Spans, generator: np.random.Generator, factor: float, runs: int) -> list[Run]:
     """Runs that differ from each other by 2%."""
     spans = [kind(generator, factor * level) for level in generator.normal(1, 0.02, runs)]
-    return [Run(median_interval(each), each.count) for each in map(Distribution.of, spans)]
+    return [Run.of(Figures.of(Distribution.of(each), STEP)) for each in spans]
 
 
 def trial(kind: Spans, generator: np.random.Generator, factor: float, runs: int) -> Verdict:
-    baseline, candidate = ({"work": side(kind, generator, each, runs)} for each in (1.0, factor))
-    (comparison,) = compare(baseline, candidate, threshold=0.0)
-    if comparison.ratio is not None and comparison.probability is not None:
-        excludes = not comparison.ratio.low <= 1 <= comparison.ratio.high
-        assert excludes == (comparison.probability <= 0.05)
-    return comparison.verdict
+    baseline, candidate = (side(kind, generator, each, runs) for each in (1.0, factor))
+    return verdict_of(baseline, candidate)
 
 
 @pytest.mark.parametrize("runs", [1, 3, 10])
@@ -70,9 +71,29 @@ def trial(kind: Spans, generator: np.random.Generator, factor: float, runs: int)
 def test_no_false_alarm(kind: Spans, runs: int) -> None:
     generator = np.random.default_rng(runs)
     verdicts = [trial(kind, generator, 1.0, runs) for _ in range(TRIALS)]
-    alarms = sum(verdict in {Verdict.FASTER, Verdict.SLOWER} for verdict in verdicts)
-    # With a probability of 5% each, more than that occur once in 10,000 times.
-    assert alarms <= (stats.binom.isf(1e-4, TRIALS, 0.05) if runs > 3 else 0)
+    assert alarms(verdicts) <= most_alarms(TRIALS, runs, 1e-4)
+
+
+@pytest.mark.parametrize("pilot", [2, 3, 7])
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_the_runs_that_are_told_to_be_needed_find_five_percent(kind: Spans, pilot: int) -> None:
+    """In 90% of all cases, with the number that ``pilot`` runs of each side lead to. Sets of runs are drawn from many.
+
+    The permutation test of many runs takes long; its verdict hardly differs from that of Student's test.
+    """
+    generator = np.random.default_rng(pilot)
+    sides = [side(kind, generator, factor, POOL) for factor in (1.0, 1.05)]
+    logarithms = [np.log([run.median.value for run in runs]) for runs in sides]
+    found = 0
+    for _ in range(TRIALS):
+        one, other = ({"work": [runs[place] for place in generator.choice(POOL, pilot, False)]} for runs in sides)
+        [comparison] = compare(one, other, threshold=0.0)
+        assert comparison.needed is not None
+        first, second = (generator.choice(values, comparison.needed.runs) for values in logarithms)
+        found += second.mean() > first.mean() and stats.ttest_ind(first, second).pvalue < 0.05
+    print(f"{found} of {TRIALS} differences were found")
+    # With a probability of 90% each, fewer than that are found once in 10,000 times.
+    assert found >= stats.binom.ppf(1e-4, TRIALS, 0.9)
 
 
 def test_ten_runs_find_five_percent() -> None:
