@@ -16,9 +16,16 @@ from pathlib import Path
 
 import pytest
 
-from lab.debian import empty_system
 from lab.once import make_once
-from tests.support.empty_debian import SUITES, EmptyDebian, assert_first_event, readme_commands, readme_program
+from tests.support.empty_debian import (
+    SUITES,
+    EmptyDebian,
+    assert_first_event,
+    download_needs,
+    readme_commands,
+    readme_program,
+    system_with_python,
+)
 from tests.support.requirements import required
 from tests.support.toolchain import ROOT, Toolchain
 
@@ -26,7 +33,6 @@ pytestmark = pytest.mark.heavy("builds the packages, and an environment to insta
 
 _NOT_SOURCES = (".git", ".venv", "build", ".cache", "__pycache__", "*.egg-info", ".*_cache", ".hypothesis", "*.pyc")
 _IN_PACKAGE = "htrun/guest_library/files"
-_IN_EMPTY_SYSTEM = ("python3-venv", "gcc", "libc6-dev", "make")
 
 
 @dataclass(frozen=True)
@@ -183,10 +189,10 @@ def test_the_command_on_other_machines(tmp_path: Path) -> None:
 def test_the_first_event_in_an_empty_debian(kind: str, suite: str, packages: Packages, tmp_path: Path) -> None:
     """As a reader of the README does; nothing is there but Python, a compiler and make."""
     with required():
-        root = empty_system(suite, _IN_EMPTY_SYSTEM)
+        root = system_with_python(suite)
     debian = EmptyDebian(root, tmp_path)
     package = shutil.copy(packages.wheel if kind == "wheel" else packages.sdist, debian.packages)
-    download_needs(packages.wheel, debian.packages, root)
+    download_needs(debian.packages, root)
     (debian.packages / "my-hypertrace.c").write_text(readme_program())
     install = f"pip install --quiet --no-index --find-links /packages /packages/{Path(package).name}"
     script = f"python3 -m venv /venv; PATH=/venv/bin:$PATH; cd /work; {install}\ncp /packages/my-hypertrace.c .\n"
@@ -194,12 +200,3 @@ def test_the_first_event_in_an_empty_debian(kind: str, suite: str, packages: Pac
     *output, size = debian.run(script + "du -sk --exclude=pip --exclude=setuptools /venv\n").splitlines()
     assert_first_event(output)
     assert int(size.split()[0]) < 120_000, "kB: the limit for an installation with all that it needs"
-
-
-def download_needs(wheel: Path, directory: Path, root: Path) -> None:
-    """Download to ``directory`` what htrun and its build need, for the Python of the system in ``root``."""
-    (version,) = {path.name.removeprefix("python") for path in (root / "usr" / "bin").glob("python3.*[0-9]")}
-    python = ("--python-version", version, "--only-binary", ":all:")
-    command: list[str | Path] = [sys.executable, "-m", "pip", "download", "--quiet", *python, "--dest", directory]
-    done = subprocess.run([*command, wheel, "setuptools>=77"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
+from importlib.metadata import requires
 from pathlib import Path
 
+from lab.debian import empty_system
 from tests.support.toolchain import ROOT
 
 SUITES = os.environ.get("HTRUN_TEST_SUITES", "bookworm").split(",")
@@ -67,3 +70,18 @@ def assert_first_event(output: list[str]) -> None:
     first, event = output
     assert first == "emitting hypertrace event"
     assert _EVENT.fullmatch(event), event
+
+
+def system_with_python(suite: str) -> Path:
+    """The root of an empty Debian with Python, a compiler and make. Raises `MissingError`."""
+    return empty_system(suite, ("python3-venv", "gcc", "libc6-dev", "make"))
+
+
+def download_needs(directory: Path, root: Path) -> None:
+    """Download to ``directory`` what htrun and its build need, for the Python of the system in ``root``."""
+    (version,) = {path.name.removeprefix("python") for path in (root / "usr" / "bin").glob("python3.*[0-9]")}
+    needs = [each for each in requires("htrun") or () if "extra ==" not in each]
+    python = ("--python-version", version, "--only-binary", ":all:")
+    command: list[str | Path] = [sys.executable, "-m", "pip", "download", "--quiet", *python, "--dest", directory]
+    done = subprocess.run([*command, *needs, "setuptools>=77"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
