@@ -75,6 +75,13 @@ def run(*command: str | Path, directory: Path | None = None, **environment: str)
     return done.stdout
 
 
+def _c(directory: Path, toolchain: Toolchain) -> Command:
+    compiler = require_tool("gcc", "gcc")
+    options = ["-std=c99", "-O2", *WARNINGS, "-pthread", f"-I{directory}", f"-I{GUEST_LIBRARY}"]
+    run(compiler, *options, SOURCES / "program.c", toolchain.library(), "-o", directory / "program")
+    return [directory / "program"]
+
+
 def _cpp(directory: Path, toolchain: Toolchain) -> Command:
     compiler = require_tool("g++", "g++")
     include = [f"-I{each}" for each in (directory, GUEST_LIBRARY, ROOT / "guest" / "cpp")]
@@ -158,10 +165,11 @@ def _java(directory: Path, _: Toolchain) -> Command:
     return [require_tool("java", "default-jdk-headless"), "-XX:-TieredCompilation", "-cp", directory, "Program"]
 
 
+C = Language("c", "events.h", _c)
 CPP = Language("c++", "events.hpp", _cpp)
 PYTHON = Language("python", "events.py", _python)
 PURE_PYTHON = Language("python", "events.py", _pure_python, emulated=False, variant="pure")
 GO = Language("go", "trace/events.go", _go)
 RUST = Language("rust", "events.rs", _rust)
 JAVA = Language("java", "trace/Events.java", _java, emulated=False)
-LANGUAGES = (CPP, RUST, GO, JAVA, PYTHON, PURE_PYTHON)
+LANGUAGES = (C, CPP, RUST, GO, JAVA, PYTHON, PURE_PYTHON)
