@@ -26,7 +26,7 @@ _DEPENDS = ("python3-numpy", "python3-rich", "dkms", "gcc", "libc6-dev", "make")
 """What the packages depend on, and what the README's program is built with."""
 _INSTALL_AND_USE = """
 export DEBIAN_FRONTEND=noninteractive AUTOPKGTEST_TMP=/tmp
-apt() {{ apt-get --yes --quiet --no-download "$@" >/tmp/log 2>&1 || {{ cat /tmp/log; exit 1; }}; }}
+apt() {{ apt-get --yes --quiet "$@" >/tmp/log 2>&1 || {{ cat /tmp/log; exit 1; }}; }}
 apt install /packages/*.deb
 cd /work
 cp /packages/my-hypertrace.c .
@@ -99,7 +99,8 @@ def test_the_library_without_the_commands(packages: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_apt_installs_them_in_an_empty_debian(packages: Path, tmp_path: Path, suite: str) -> None:
-    """The same packages in each suite. apt may download nothing, so the system has all that they depend on."""
+    """The same packages in each suite. The system has all that they depend on. It has no lists of packages, so apt cannot
+    download any."""
     with required():
         root = empty_system(suite, _DEPENDS, "depends")
     debian = EmptyDebian(root, tmp_path)
