@@ -7,8 +7,10 @@ it has the same packages, and apt finds nothing to download.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -39,11 +41,16 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
     """Runs podman with storage of its own, in which the image ``htrun`` is built."""
     require_tool("podman", "podman")
     directory = tmp_path_factory.mktemp("podman")
-    store = ("--log-level=error", "--root", directory / "storage", "--runroot", directory / "run")
+    # podman accepts at most 50 characters.
+    state = Path(tempfile.mkdtemp(prefix="podman-", dir="/tmp"))
+    store = ("--log-level=error", "--root", directory / "storage", "--runroot", state)
 
     def podman(*words: str | Path) -> subprocess.CompletedProcess[str]:
         command = ["unshare", "--mount", "sh", "-euc", _PODMAN, "sh", *store, *words]
-        return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+        environment = os.environ | {"XDG_CONFIG_HOME": str(directory)}
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+        )
 
     with no_deadline():
         try:
@@ -52,6 +59,8 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
         finally:
             podman("system", "reset", "--force")
             shutil.rmtree(directory)
+            if state.exists():
+                shutil.rmtree(state)
 
 
 def build(podman: Podman, directory: Path) -> None:
