@@ -99,8 +99,8 @@ def test_the_library_without_the_commands(packages: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_apt_installs_them_in_an_empty_debian(packages: Path, tmp_path: Path, suite: str) -> None:
-    """The same packages in each suite. The system has all that they depend on. It has no lists of packages, so apt cannot
-    download any."""
+    """The same packages in each suite. The system has all that they depend on. It has no lists of packages, so apt
+    cannot download any."""
     with required():
         root = empty_system(suite, _DEPENDS, "depends")
     debian = EmptyDebian(root, tmp_path)
