@@ -1,13 +1,13 @@
 """Loads the modules that a trap needs, before the first trap and while the tracer is idle.
 
-The first trap of a run needs the decoder, the builder of trampolines and the rings, which take about 50 ms to load. The
+The first trap of a run needs the decoder, the builder of trampolines and the rings, which take about 25 ms to load. The
 emulator of a program takes about as long to start, and in this time the tracer has only few stops to handle. So the
 tracer loads these modules in steps, and checks for a stop after each step. A separate thread would not be better: while
 it imports modules, it would hold the interpreter's lock for half a millisecond each time that the tracer has waited for
 a stop.
 
-For other programs, nothing is loaded early. Either they need no trap, since they write their events to rings. Or htrun
-does not know before the first trap that they emit.
+If the channel offers no rings, the tracer also makes these steps after a program has mapped the channel, since the
+program will trap soon. For other programs, nothing is loaded early: most of them write their events to rings.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ class Session(RecordedRun):
             self._machines.mapped,
             self._controls_leave,
             self._clients.mapped,
-            self._recording.own_names.mapped,
+            self._channel_mapped,
         )
         foreign_exec = self._foreign_exec()
         self._signals = signals = SignalStops(
@@ -138,8 +138,8 @@ class Session(RecordedRun):
 
     @property
     def _expects_traps(self) -> bool:
-        """Whether a program that runs in an emulator will probably trap. If calls are recorded, nothing may delay their
-        stops."""
+        """Whether the run is prepared for programs that will probably trap. If calls are recorded, nothing may delay
+        their stops."""
         return self._options.channel_recorded and not self._options.stop_events
 
     def _steps_before_traps(self) -> Iterator[None]:
@@ -153,6 +153,12 @@ class Session(RecordedRun):
         yield
         yield from hosts.current().prepare(self._options.layout.num_args)
         _ = self._recording.drain
+
+    def _channel_mapped(self, thread: Thread) -> None:
+        """Handle a thread that has mapped the channel. If the channel offers no rings, the thread will trap."""
+        self._recording.own_names.mapped(thread)
+        if self._channel.rings is None and self._expects_traps:
+            self._preparation.begin()
 
     def _executed(self, pid: int) -> None:
         """Handle the start of a program by process ``pid``."""
