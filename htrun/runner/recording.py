@@ -1,7 +1,7 @@
 """Records the events of a run: holds the clock, the rings of threads, the drain, and the events of the tracer itself.
 
 The pool of rings and the drain are created when they are first needed, at the first event at the latest. A run without
-events has neither.
+events has neither, unless it was prepared for traps (`htrun.runner.preparation`).
 """
 
 from __future__ import annotations
