@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from statistics import median
 
@@ -74,22 +74,28 @@ class Workshop:
     """One run of the benchmarks.
 
     ``quick``: whether runs are shortened. ``scratch``: a directory that is removed after the run. ``cleanup``: undoes
-    the preparation of benches, in reverse order.
+    the preparation of benches, in reverse order. ``built``: what each program was built from.
     """
 
     quick: bool
     scratch: Path
     cleanup: ExitStack
+    built: dict[Path, tuple[str, ...]] = field(default_factory=dict)
 
     def plan(self, plan: Plan) -> Plan:
         """``plan``, shortened in a quick run."""
         return plan.scaled(0.25) if self.quick else plan
 
     def build(self, source: str, *flags: str, name: str | None = None, compiler: str = "gcc") -> Path:
-        """Compile ``source`` (below bench/) and return the program. It is compiled in each run, which is quick."""
+        """Compile ``source`` (below bench/) and return the program. It is compiled in each run, which is quick.
+
+        ``name``: the name of the program, by default that of the source. Raises ValueError if another program has it.
+        """
         if shutil.which(compiler) is None:
             raise UnavailableError(f"no compiler {compiler}: install the Debian package that holds it")
         program = BUILD / self.target(compiler) / (name or Path(source).stem)
+        if self.built.setdefault(program, (source, *flags)) != (source, *flags):
+            raise ValueError(f"two programs of the benches have the name {program.name}")
         program.parent.mkdir(parents=True, exist_ok=True)
         self.call([compiler, *_CFLAGS, "-o", str(program), str(SOURCE / source), *flags])
         return program

@@ -63,12 +63,12 @@ def _sample(printed: str) -> Sample:
 
 
 def _c(shop: Workshop) -> list[str]:
-    return [str(shop.build_guest("guests/languages/span.c"))]
+    return [str(shop.build_guest("guests/languages/span.c", name="span-c"))]
 
 
 def _cpp(shop: Workshop) -> list[str]:
     flags = [f"-I{GUEST_LIBRARY}", f"-I{TOP / 'guest' / 'cpp'}", "-std=c++17"]
-    return [str(shop.build_guest("guests/languages/span.cpp", *flags, compiler="g++"))]
+    return [str(shop.build_guest("guests/languages/span.cpp", *flags, name="span-c++", compiler="g++"))]
 
 
 def _python(shop: Workshop) -> list[str]:

@@ -70,3 +70,11 @@ def test_a_plan_knows_how_many_events_it_emits() -> None:
     assert PLAN.without_singles().emitted == 500
     assert Plan(events=100, bursts=4, warmup=1, singles=50, threads=2).emitted == 1100
     assert PLAN.scaled(0.25) == Plan(events=100, bursts=1, warmup=1, pause_us=0, singles=12, threads=1)
+
+
+def test_two_programs_have_two_names(shop: Workshop) -> None:
+    """Otherwise, a bench would measure the program of another one."""
+    require_tool("gcc", "gcc")
+    assert shop.build("rivals/floor.c", name="test-of-names") == shop.build("rivals/floor.c", name="test-of-names")
+    with pytest.raises(ValueError, match="two programs of the benches have the name test-of-names"):
+        shop.build("rivals/uprobe.c", name="test-of-names")
