@@ -97,7 +97,7 @@ def test_values_are_said_as_by_strace(is_32: int, toolchain: Toolchain, tmp_path
     wrong: dict[tuple[str, int], list[tuple[str, str | None]]] = {}
     for expected, found in zip(strace, htrun, strict=True):
         if expected.name == f"syscall_{table(_ARCHES[is_32]).numbers[found.name]:#x}":
-            # Too new for this strace.
+            # These calls are too new for this strace.
             continue
         for place, (one, other) in enumerate(zip_longest(expected.arguments, _as_strace(found, is_32))):
             if one is None or f"{found.name}.{place}" in _SAID_OTHERWISE:

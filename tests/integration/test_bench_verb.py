@@ -19,7 +19,7 @@ from tests.support.toolchain import Toolchain
 from tests.support.waiting import wait_until
 
 JOBS = 500
-"""Of the guest."""
+"""The number of spans of the guest."""
 GUESTS = Path(__file__).parent / "guests"
 SHORT = ("--no-whole", "--all", "--runs", "2", "--warmup", "0", "--events", "events.toml")
 
@@ -154,7 +154,7 @@ exec ./guest
 
 
 def test_the_run_of_a_bench_that_was_killed_may_still_be_under_way(directory: Path) -> None:
-    """Each writes to its own directory: what the first writes does not get into the traces of the second."""
+    """Each bench writes to its own directory: traces of the first bench are not among those of the second."""
     (directory / "app").rename(directory / "guest")
     (directory / "app").write_text(_GOES_ON)
     (directory / "app").chmod(0o755)
@@ -169,7 +169,7 @@ def test_the_run_of_a_bench_that_was_killed_may_still_be_under_way(directory: Pa
     assert len((directory / "under-way").read_text().split()) == 2
     traces = sorted(f"kept/jobs@{emulator}/run-00{run}" for emulator in ("plain", "env") for run in (1, 2))
     assert {trace: len(list((directory / trace).glob("stream-*"))) for trace in traces} == dict.fromkeys(traces, 1)
-    # After it has exited, what it left is removed.
+    # After it has exited, the files that it left are removed.
 
     def directories() -> list[str]:
         hypertrace(*command, directory=directory)

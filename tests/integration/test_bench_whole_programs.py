@@ -167,7 +167,7 @@ def test_where_the_command_names_the_channel_it_is_not_run_alone(tmp_path: Path)
 
 
 def test_runs_that_were_made_are_kept(tmp_path: Path) -> None:
-    """If it was killed while writing a line, it continues after the last whole one."""
+    """If it was killed while it was writing a line, it continues after the last complete line."""
     (tmp_path / "app").write_text('#!/bin/sh\n[ -n "$HYPERTRACE" ] || echo x >>starts\n')
     (tmp_path / "app").chmod(0o755)
     first = bench(tmp_path, "-o", "kept", "--", "./app")["whole_program"]

@@ -82,7 +82,7 @@ def in_bash(lines: list[str], *, library: bool = True) -> list[str]:
 
 
 def in_fish(lines: list[str]) -> list[str]:
-    """The same for fish, which prints them itself, with descriptions."""
+    """The same for fish, which prints the completions itself, with descriptions."""
     require_tool("fish", "fish")
     script = "source htrun.fish; source hypertrace.fish; complete -c app -f -a 'one two'\n"
     script += "".join(f"complete -C '{line}'; echo .\n" for line in lines)

@@ -19,7 +19,7 @@ from tests.support.toolchain import Toolchain
 
 SECONDS = 240
 MOST_TRAPS = 30
-"""Of three processes whose sites are patched."""
+"""The number of events of three processes whose sites are patched."""
 GUEST = """
 #include <qemu-hypertrace.h>
 #include <stdlib.h>
@@ -92,7 +92,7 @@ def traced(directory: Path) -> list[str | Path]:
 
 
 def recorded(summary: Path) -> tuple[int, int]:
-    """Events and exit status of a run."""
+    """The number of events and the exit status of a run."""
     told = json.loads(summary.read_text())
     assert told["lost"] == 0
     return told["events"], told["exit_status"]
@@ -148,7 +148,7 @@ def test_a_failure_of_htrun_is_told(container: list[str]) -> None:
 
 
 def test_signals_are_passed_on(container: list[str], guest: Path, tmp_path: Path) -> None:
-    """As ``docker stop`` sends one."""
+    """Like the signal that ``docker stop`` sends."""
     script = """trap '"$0" 5 9; exit $?' TERM; echo ready; read never"""
     command = [*container, *traced(tmp_path), "sh", "-c", script, guest]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as unshare:
@@ -211,7 +211,7 @@ def public() -> Iterator[Path]:
 @pytest.mark.parametrize("other", OTHERS)
 @pytest.mark.parametrize("named", [False, True], ids=["its own path", "a path"])
 def test_a_program_of_others(other: str, named: bool, guest: Path, public: Path) -> None:
-    """It finds the channel, after and at the same time as a program that could open it."""
+    """It finds the channel, both after a program that could open the path and at the same time as such a program."""
     if subprocess.run([*OTHERS[other], "true"], capture_output=True).returncode != 0:
         missing(f"the right to start programs of another {other}")
     program = public / "guest"
@@ -232,7 +232,7 @@ def test_a_program_of_others(other: str, named: bool, guest: Path, public: Path)
 
 
 def test_a_program_of_others_that_cannot_come_to_the_channel(guest: Path, public: Path) -> None:
-    """It cannot enter the directory."""
+    """The user cannot enter the directory."""
     closed = public / "closed"
     closed.mkdir(0o700)
     if os.geteuid() != 0:

@@ -44,7 +44,7 @@ def package(tmp_path: Path) -> Path:
 
 
 def add(package: Path, example: str, folder: str, table: str) -> None:
-    """Do as the document says: copy the example and change the table."""
+    """Do what the document describes: copy the example and change the table."""
     shutil.copy(EXAMPLES / example, package / folder)
     file = package / table
     for difference in differences(table):

@@ -22,7 +22,7 @@ WORDS = [0, 1, 2**63, 2**64 - 1]
 
 
 def convert(*arguments: str | Path, status: int = 0) -> str:
-    """What hypertrace says on standard error."""
+    """The output of hypertrace on standard error."""
     done = hypertrace("convert", *arguments, status=status)
     assert done.stdout == ""
     return done.stderr

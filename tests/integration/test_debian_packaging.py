@@ -1,4 +1,4 @@
-"""The Debian packages: they build, lintian has nothing to say, and they work where they are installed."""
+"""The Debian packages can be built, lintian has no complaints, and they work after installation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TREES = ("debian", "guest", "htrun", "man", "tools")
 _FILES = ("LICENSE", "README.md", "pyproject.toml", "setup.cfg", "setup.py")
 _NOT_SOURCES = ("build", "vendor", "__pycache__", "*.o", "*.d", "*.ko")
 _DEPENDS = ("python3-numpy", "python3-rich", "dkms", "gcc", "libc6-dev", "make")
-"""What the packages depend on, and what the README's program is built with."""
+"""The packages on which they depend, and the packages with which the README's program is built."""
 _INSTALL_AND_USE = """
 export DEBIAN_FRONTEND=noninteractive AUTOPKGTEST_TMP=/tmp
 apt() {{ apt-get --yes --quiet "$@" >/tmp/log 2>&1 || {{ cat /tmp/log; exit 1; }}; }}
@@ -54,7 +54,7 @@ def run(*command: str | Path, directory: Path, environment: dict[str, str] | Non
 
 
 def build(directory: Path) -> None:
-    """Build the packages in ``directory``, from what they need of the repository."""
+    """Build the packages in ``directory``, from the necessary files of the repository."""
     sources = directory / "htrun"
     sources.mkdir(parents=True)
     for name in _TREES:

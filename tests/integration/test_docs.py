@@ -41,7 +41,7 @@ def test_console_blocks(document: str, directory: Path) -> None:
 
 
 def test_readme_builds_its_program(tmp_path: Path) -> None:
-    """As a reader does, in a directory with the sources and the program that it shows."""
+    """Follow the README in a directory with the sources and with the program that it shows."""
     (tmp_path / "guest").symlink_to(ROOT / "guest")
     [program] = fenced("../README.md", "c")
     (tmp_path / "my-hypertrace.c").write_text(program)

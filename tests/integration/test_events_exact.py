@@ -27,7 +27,7 @@ EXPECTED = {
     | {kind + number: 30 for kind in (200, 300) for number in range(5)},
     "exact_exec": {10 * image + who: 50 for image in range(9) for who in range(4)} | {90: 50},
 }
-"""How many events each emitter of a guest has."""
+"""The number of events of each emitter of a guest."""
 
 MODES = [(), ("--no-patch",)]
 
@@ -175,8 +175,8 @@ int main(void)
 
 
 def test_threads_have_a_ring_before_their_first_event(toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
-    """In a program in which most threads emit. The name is the one that a thread gives itself, even if it has exited
-    before its event is read."""
+    """This is a program in which most threads emit. The recorded name is the name that a thread has given itself, even
+    if it has exited before its event is read."""
     program = toolchain.compile_text(ONE_AFTER_ANOTHER, "one_after_another")
     result = htrun.run(program, options=("-o", str(tmp_path / "trace"))).check()
     numbers = [who for who in range(1, 301) if who % 3] + [301 + who for who in range(30, 301, 30)]

@@ -26,13 +26,14 @@ GUESTS = Path(__file__).parent / "guests"
 TRIALS = int(os.environ.get("HTRUN_ALARM_TRIALS", "50"))
 RUNS, OF_EACH = 16, 5
 ALARMS = int(stats.binom.isf(4e-7, TRIALS, 0.05 / 2))
-"""Each trial distributes runs at random, so one of either direction has a probability of at most 2.5%, whatever the
-machine does. Of 50, more than 9 have one of 4e-7. On a quiet machine there is none, as runs differ by less than 5%."""
+"""Each trial assigns runs at random, so on any machine, a false alarm in a given direction has a probability of at most
+2.5%. More than 9 false alarms in 50 trials have a probability of 4e-7. On an idle machine there are none, because runs
+differ by less than 5%."""
 
 
 @pytest.fixture(scope="module", params=[nullcontext, busy_loops], ids=["quiet", "busy"])
 def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, toolchain: Toolchain) -> list[Path]:
-    """The JSON of runs of one program, recorded as the document says, with nothing or busy loops beside."""
+    """The JSON of runs of one program, recorded as in the document, on an idle machine or together with busy loops."""
     with request.param():
         return recorded(tmp_path_factory, toolchain)
 

@@ -32,8 +32,8 @@ int main(int argc, char **argv)
 @pytest.mark.parametrize("target", [NATIVE, I686], ids=lambda target: target.name)
 @pytest.mark.parametrize(("count", "size"), [(3, 10), (15, 100_000), (15_000, 60)])
 def test_started_from_a_small_stack(target: Target, count: int, size: int, toolchain: Toolchain, htrun: Htrun) -> None:
-    """posix_spawn, vfork children with eight kilobytes of stack, two threads at a time: no byte of the parent's memory
-    changes, and all arguments arrive, however many. An exec that fails leaves the program as it was."""
+    """posix_spawn, vfork children with eight kilobytes of stack, and two threads at the same time. No byte of the
+    parent's memory changes, and any number of arguments is passed. After a failed exec, the program is unchanged."""
     require_tool("qemu-aarch64", "qemu-user")
     starter = toolchain.compile(GUESTS / "exec_foreign.c", target)
     native = toolchain.compile_text(TOLD, "told-native", STATIC)

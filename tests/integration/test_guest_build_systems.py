@@ -124,7 +124,7 @@ def test_find_package_wants_a_compatible_version(project: Path) -> None:
 
 
 def test_fetch_content_from_an_archive(project: Path, htrun: Htrun) -> None:
-    """As from a release's archive, in which the library is a subdirectory."""
+    """As with the archive of a release, in which the library is a subdirectory."""
     with tarfile.open("release.tar.gz", "w:gz") as archive:
         archive.add(GUEST, "htrun-1.0.0/guest", filter=lambda member: None if "build" in member.name else member)
     write(project, _PROJECT, _FETCH.format(options=f"URL file://{project}/release.tar.gz SOURCE_SUBDIR guest/user"))
@@ -192,7 +192,7 @@ def test_make_install(tmp_path: Path) -> None:
 
 @pytest.mark.heavy("the module is built by its own makefile, too")
 def test_the_module_is_built_by_dkms(tmp_path: Path) -> None:
-    """From the files that are installed, with the kernel headers that the tests boot machines with."""
+    """Built from the installed files, with the headers of the kernel that the tests boot."""
     dkms = require_tool("/usr/sbin/dkms", "dkms")
     with required():
         kernel = X86_64.kernel()

@@ -83,7 +83,7 @@ def init_result(toolchain: Toolchain, *base: Path | str, target: Target = NATIVE
     return first.removeprefix("init ")
 
 
-# What it builds to
+# The targets and the resulting code
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
@@ -117,7 +117,7 @@ def test_c_libraries_and_machine_modes_build_side_by_side() -> None:
 @pytest.mark.parametrize("built_by", ["gcc", "musl-gcc"])
 @pytest.mark.parametrize("link", ["-static", "-no-pie"])
 def test_programs_of_musl(tmp_path: Path, built_by: str, link: str) -> None:
-    """Also with the library that was built for the distribution's C library."""
+    """The library that was built for the distribution's C library also works with musl."""
     require_tool("musl-gcc", "musl-tools")
     make: list[str | Path] = ["make", "-s", "-C", GUEST_LIBRARY, f"CC={built_by}", f"BUILD={tmp_path / 'build'}"]
     run(make)
@@ -198,7 +198,7 @@ STORES = {
 
 @pytest.mark.parametrize("target", [NATIVE, I686, *FOREIGN_TARGETS], ids=lambda target: target.name)
 def test_emitting_is_one_store(tmp_path: Path, target: Target) -> None:
-    """Or the call of the function that writes to a ring: the loads of two pointers, and a branch."""
+    """The alternative is the call of the function that writes to a ring: loads of two pointers, and a branch."""
     functions = disassemble(target, target.compiler, "-O2", tmp_path)
     for name in ("emit_index", "emit_constant"):
         stores = [line for line in functions[name] if re.search(STORES[target.name], line)]
@@ -429,7 +429,7 @@ def test_the_pci_device_is_found(pci_guest: tuple[Path, Path], tmp_path: Path) -
     assert run([program], HYPERTRACE=str(other)).splitlines()[:2] == ["init 0", "args 5 clients 1024"]
 
 
-# Indexes of one's own
+# Indexes of threads
 
 
 @pytest.mark.parametrize("target", [NATIVE, AARCH64, S390X], ids=lambda target: target.name)

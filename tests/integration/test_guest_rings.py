@@ -37,7 +37,7 @@ def emitters(toolchain: Toolchain, target: Target, way: str, *numbers: int) -> l
 
 
 def check_records(records: NDArray[np.void]) -> None:
-    """Every event is whole: its words belong together."""
+    """Every event is complete: its words belong together."""
     who, number, check = (records["args"][:, word].astype(np.uint64) for word in (0, 1, 3))
     assert np.array_equal(check, (who << np.uint64(32) ^ number) * np.uint64(MIX))
     assert np.array_equal(records["index"].astype(np.uint64), who)
@@ -158,7 +158,7 @@ def test_forks_of_foreign_programs(tmp_path: Path, toolchain: Toolchain, target:
 
 
 def test_vforks(tmp_path: Path, toolchain: Toolchain) -> None:
-    """What a child emits before the first event of its parent is a store; the rest goes to the parent's ring."""
+    """Events of a child before the first event of its parent are stores. The other events are in the parent's ring."""
     host = RingHost(tmp_path / "channel")
     host.run(emitters(toolchain, NATIVE, "vforks", 30))
     records = host.records()
@@ -202,7 +202,7 @@ def test_rings_are_used_again(tmp_path: Path, toolchain: Toolchain, count: int) 
     threads = [claim.records()["args"][:, :2].tolist() for claim in host.claims if claim.tid != claim.pid]
     assert all(events == [[events[0][0], number] for number in range(3)] for events in threads)
     assert len(threads) == count or host.control_word(8) == 0x01020304
-    # However slow this host is, 20,000 threads take long enough.
+    # 20,000 threads take long enough on any host.
     assert len(threads) > 64 or count < 20000
 
 
@@ -255,7 +255,7 @@ STEPS = 150
 
 @pytest.mark.parametrize("events", [1, 3, 127, 128, 129, 300])
 def test_a_handler_comes_after_each_instruction_of_an_event(tmp_path: Path, toolchain: Toolchain, events: int) -> None:
-    """And emits more than a ring holds: neither its events nor the one that it interrupts are lost."""
+    """The handler emits more events than fit into a ring. Neither its events nor the interrupted event are lost."""
     host = RingHost(tmp_path / "channel", records=128)
     output = host.run(emitters(toolchain, NATIVE, "stepped", STEPS, events, 0))
     interrupted, handled = map(int, output.split())
@@ -270,7 +270,8 @@ def test_a_handler_comes_after_each_instruction_of_an_event(tmp_path: Path, tool
 
 @pytest.mark.parametrize("events", [0, 1, 130])
 def test_an_event_is_left_after_each_of_its_instructions(tmp_path: Path, toolchain: Toolchain, events: int) -> None:
-    """By siglongjmp(): it is recorded or not, and all others are."""
+    """The handler exits with siglongjmp(). The interrupted event may or may not be recorded; all other events are
+    recorded."""
     host = RingHost(tmp_path / "channel", records=128)
     output = host.run(emitters(toolchain, NATIVE, "stepped", STEPS, events, 1))
     interrupted, handled = map(int, output.split())
@@ -284,7 +285,7 @@ def test_an_event_is_left_after_each_of_its_instructions(tmp_path: Path, toolcha
 
 
 def test_a_fork_comes_after_each_instruction_of_an_event(tmp_path: Path, toolchain: Toolchain) -> None:
-    """The event is the parent's, and a child's that has finished it, each in a ring of its own."""
+    """Both the parent and the child complete the event, each in its own ring."""
     host = RingHost(tmp_path / "channel", rings=256)
     interrupted, _ = map(int, host.run(emitters(toolchain, NATIVE, "stepped", STEPS, 0, 2)).split())
     check_records(host.records())
@@ -413,7 +414,7 @@ def test_rings_that_cannot_be_are_refused(tmp_path: Path, toolchain: Toolchain, 
 
 
 def test_a_file_without_the_rings_means_stores(tmp_path: Path, toolchain: Toolchain) -> None:
-    """As the memory of a machine's device, which is the beginning of the file."""
+    """As in a machine, whose device shows only the beginning of the file."""
     host = RingHost(tmp_path / "channel")
     for field, value in ((0x48, 1 << 39), (0x68, 1 << 40)):
         host.memory[field : field + 8] = np.frombuffer(value.to_bytes(8, "little"), np.uint8)
@@ -423,7 +424,7 @@ def test_a_file_without_the_rings_means_stores(tmp_path: Path, toolchain: Toolch
 
 
 def test_the_rings_that_a_program_sees_are_used(tmp_path: Path, toolchain: Toolchain) -> None:
-    """The file of which the memory of a machine's device is the beginning has more rings."""
+    """The device's memory is only the beginning of the file, so the file has more rings."""
     host = RingHost(tmp_path / "channel", rings=2, chunk=1)
     for field, size, value in ((0x58, 4, 1000), (0x68, 8, 1 << 40)):
         host.memory[field : field + size] = np.frombuffer(value.to_bytes(size, "little"), np.uint8)
@@ -479,8 +480,8 @@ def build(command: Sequence[object]) -> None:
 
 @pytest.mark.parametrize("sanitizer", ["thread", "address,undefined"])
 def test_sanitizers_find_nothing(tmp_path: Path, sanitizer: str) -> None:
-    """Nor in the library, which is compiled with the sanitizers here. ThreadSanitizer needs an address space without
-    randomisation."""
+    """The sanitizers, with which the library is compiled here, also report no errors in it. ThreadSanitizer needs an
+    address space without randomisation."""
     program = tmp_path / "program"
     flags = [f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all", "-O1", "-g", "-D_GNU_SOURCE", f"-I{GUEST_LIBRARY}"]
     sources = [GUESTS / "ring_emitters.c", *sorted(GUEST_LIBRARY.glob("*.c"))]

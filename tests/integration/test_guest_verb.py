@@ -70,7 +70,7 @@ def emits_all(htrun: Htrun, program: Path, target: Target = NATIVE) -> None:
 
 
 def flags(*options: str) -> list[str]:
-    """The words that the verb prints."""
+    """The words of the output of the verb."""
     return hypertrace("guest", *options).stdout.split()
 
 
@@ -111,7 +111,7 @@ def test_single_header(app: Path, htrun: Htrun, target: Target) -> None:
 
 
 def test_no_name_of_the_library_is_used_by_two_files(toolchain: Toolchain) -> None:
-    """As one file, two objects of the same type and name would silently be one."""
+    """In a single file, two objects of the same type and name would silently become one object."""
     archive = toolchain.library()
     done = subprocess.run(["nm", "--defined-only", archive], capture_output=True, text=True, check=True)
     words = [line.split() for line in done.stdout.splitlines() if line.count(" ") >= 2]

@@ -1,7 +1,7 @@
 """Programs from bug reports: alone and under htrun they print and do the same, every time.
 
-Each was wrong in a few runs of a hundred, or on a busy machine only. ``HTRUN_CASE_RUNS=100`` runs each that often: that
-finds what happens once in 50 runs with a chance of 87%.
+Each of them failed in a few of a hundred runs, or only on a busy machine. ``HTRUN_CASE_RUNS=100`` runs each program 100
+times. This finds a failure that occurs in one of 50 runs with a probability of 87%.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ _BUSY = pytest.mark.heavy("each is tried on a machine that is as it is, too")
 
 @dataclass(frozen=True)
 class Case:
-    """A program with its arguments. ``starter``: a program with its arguments that starts it, or htrun in its place."""
+    """A program with its arguments. ``starter``: another program with its arguments, which starts the program, or htrun
+    with the program."""
 
     program: str
     arguments: tuple[str, ...] = ()
@@ -68,7 +69,7 @@ CASES = (
 
 
 _COUNTER_FORBIDDEN = Case("edge_signals", ("counter",))
-"""The guest library reads the counter where it writes to a ring itself, so this is for stores only."""
+"""With rings, the guest library reads the counter itself, so this works only for stores."""
 WAYS = [(case, via) for case in CASES for via in ("store", "auto") if (case, via) != (_COUNTER_FORBIDDEN, "auto")]
 
 

@@ -52,7 +52,7 @@ class Runner:
 
 
 def words(result: Result, name: str) -> list[str]:
-    """The rest of those lines of the guest that begin with ``name``."""
+    """The remainders of the guest's lines that begin with ``name``."""
     return [line.split(" ", 1)[1] for line in result.stdout.splitlines() if line.startswith(f"{name} ")]
 
 
@@ -62,7 +62,8 @@ def sites_at(result: Result, address: str) -> list[dict[str, Any]]:
 
 
 def check_events(result: Result) -> None:
-    """Check that exactly the events that the guest printed are there, each complete, in the order of each thread."""
+    """Check that exactly the events that the guest printed are recorded, each complete, and in the order of each
+    thread."""
     assert [str(len(result.events))] == words(result, "events"), result.stdout + result.stderr
     last: defaultdict[tuple[int, int], int] = defaultdict(lambda: -1)
     for event in result.events:
@@ -115,13 +116,14 @@ PLACES = ("page_end", "page_across", "before_target", "before_return", "before_c
 
 @pytest.mark.parametrize("case", PLACES)
 def test_place_of_a_site(run: Runner, case: str) -> None:
-    """At the end of a page; across two; followed by a jump's target, a return, a call; shorter than any pun but one."""
+    """Stores at the end of a page; on two pages; before the target of a jump, a return, a call; so short that only one
+    pun is possible."""
     check(run("hazard_places", case))
 
 
 @pytest.mark.parametrize("case", PLACES)
 def test_place_of_a_site_in_a_program_at_a_low_address(run: Runner, case: str) -> None:
-    """If half of all jumps would lead below address 0, a pun may be impossible."""
+    """A pun may be impossible, because the targets of half of all jumps would be below address 0."""
     result = run("hazard_places", case, target=NO_PIE)
     check_events(result)
     for line in words(result, "site"):
@@ -130,7 +132,7 @@ def test_place_of_a_site_in_a_program_at_a_low_address(run: Runner, case: str) -
 
 
 def test_two_sites_on_the_same_bytes(run: Runner) -> None:
-    """The jump of one would end in the store of the other, and the channel comes and goes meanwhile."""
+    """The jump at one site would end in the store of the other, while the channel is mapped and unmapped."""
     result = run("hazard_places", "adjacent")
     assert len(result.events) == 300
     assert len([site for site in result.summary["sites"] if site["events"]]) == 2
@@ -153,7 +155,7 @@ def test_many_traps_of_32_bit_code(toolchain: Toolchain, htrun: Htrun) -> None:
         result.stderr,
         re.MULTILINE,
     )
-    # Who wants each event to trap is not warned.
+    # With --no-patch, there is no warning that each event traps.
     assert htrun.run(program, options=("--via", "store", "--no-patch")).summary["warnings"] == {}
 
 
@@ -173,9 +175,9 @@ def test_breakpoint_of_the_guest_over_a_patched_site(run: Runner) -> None:
 
 @pytest.mark.heavy("each of hundreds of instructions")
 def test_signals_at_each_instruction_of_a_trampoline(run: Runner) -> None:
-    """Thousands of signals hit a thread that is in a trampoline most of the time. The handler finds it at the site or
-    after it, with the registers, flags and red zone that it has there, and unwinds. (What htrun does at each single
-    instruction is in tests/unit/intercept/test_way_out.py.)"""
+    """Thousands of signals hit a thread that is in a trampoline most of the time. The handler sees the thread at the
+    site or after it, with the registers, flags and red zone that it has there, and can unwind the stack.
+    (tests/unit/intercept/test_way_out.py checks every single instruction.)"""
     result = run("hazard_signals", "signals_in_trampoline")
     check_sites(result)
     assert words(result, "events") == [str(len(result.events))]
@@ -195,7 +197,8 @@ def test_site_in_a_handler_on_an_alternate_stack(run: Runner, emulator: str | No
 
 @pytest.mark.parametrize("emulator", [None, "qemu-x86_64"], ids=["native", "qemu"])
 def test_handler_that_jumps_out_of_an_event(run: Runner, emulator: str | None) -> None:
-    """The guest cannot know whether its last event before a jump has happened: one for each jump is in doubt."""
+    """The guest cannot know whether its last event before a jump was emitted, so one event for each jump is
+    uncertain."""
     result = emulated(run, "hazard_signals", "long_jump", emulator)
     (line,) = words(result, "counted")
     counted, _, jumps = line.split(" ")
@@ -203,13 +206,13 @@ def test_handler_that_jumps_out_of_an_event(run: Runner, emulator: str | None) -
 
 
 def test_own_fault_at_a_patched_site(run: Runner) -> None:
-    """A null pointer through a store that emits at other times: the guest's handler sees it at the site."""
+    """A store that usually emits writes to a null pointer. The guest's handler sees the fault at the site."""
     check(run("hazard_signals", "own_fault"))
 
 
 @pytest.mark.parametrize("generation", GENERATIONS, ids=lambda generation: str(generation.name))
 def test_own_fault_of_an_emulators_guest(run: Runner, generation: Generation) -> None:
-    """QEMU looks the address up in its code cache, and its guest sees the guest's instruction."""
+    """QEMU looks up the address in its code cache, so its guest sees the guest's instruction."""
     emulator = str(generation.emulator("qemu-x86_64"))
     result = run("hazard_signals", "own_fault", target=STATIC, emulator=emulator)
     check_events(result)
@@ -255,7 +258,7 @@ def test_memory(run: Runner, case: str) -> None:
 
 
 def test_code_that_reads_itself(run: Runner) -> None:
-    """As docs/troubleshooting.md says: it finds the jump, or its own bytes with --no-patch."""
+    """As described in docs/troubleshooting.md: it finds the jump, or with --no-patch its own bytes."""
     patched = run("hazard_memory", "own_code")
     check_events(patched)
     assert words(patched, "code") == ["changed"]
@@ -276,7 +279,7 @@ def test_channel_unmapped_and_mapped_again(run: Runner) -> None:
     check_events(result)
     (line,) = words(result, "site")
     (site,) = sites_at(result, line.split(" ")[0])
-    # Once for each time it was mapped: 200 times 10 events.
+    # 10 events for each of the 200 times that it was mapped.
     assert site["traps"] == 200
     assert site["events"] == 2000
 
@@ -286,8 +289,8 @@ def test_channel_unmapped_and_mapped_again(run: Runner) -> None:
 def test_channel_mapped_over_itself_or_unprotected_while_threads_emit(
     run: Runner, case: str, options: tuple[str, ...]
 ) -> None:
-    """Its control region is never unprotected, even briefly: a store in that time would be lost. A small ring, which is
-    often full, since then a patched site does its store."""
+    """Its control region is never unprotected, even briefly, because a store in that time would be lost. The ring is
+    small and therefore often full, because a patched site then executes its original store."""
     check_events(run("hazard_remapping", case, options=options))
 
 
@@ -299,8 +302,8 @@ def test_memory_where_the_channel_was_a_moment_ago(run: Runner, case: str) -> No
 
 @pytest.mark.parametrize("options", [(), ("--no-patch",)], ids=["patched", "trapped"])
 def test_code_that_goes_while_threads_run_it(run: Runner, options: tuple[str, ...]) -> None:
-    """A store whose code is unmapped before htrun reads it does not happen; the thread finds that its code is gone. A
-    thread cannot know whether its last event before a fault happened.
+    """If the code of a store is unmapped before htrun reads it, the store is not executed, and the thread gets a fault
+    because its code is gone. A thread cannot know whether its last event before a fault was emitted.
     """
     result = run("hazard_remapping", "code_unmapped_amid_events", options=options)
     (counted,), jumps = words(result, "events"), words(result, "jumps")
@@ -314,7 +317,7 @@ def test_code_that_goes_while_threads_run_it(run: Runner, options: tuple[str, ..
 @pytest.mark.parametrize("part", ["htrun-trampolines", "htrun-rings", "table"])
 @pytest.mark.parametrize("case", ["unmaps_strangers", "unmaps_before_fork"])
 def test_htruns_memory_unmapped_by_the_guest(run: Runner, case: str, part: str) -> None:
-    """Its events trap from then on; so do those of a child that was forked before anybody knew."""
+    """From then on its events trap. So do the events of a child that was forked before htrun noticed this."""
     result = run("hazard_memory", case, env={"UNMAPS": part})
     check_events(result)
     assert result.summary["warnings"] == {"injection": 1}
@@ -322,8 +325,8 @@ def test_htruns_memory_unmapped_by_the_guest(run: Runner, case: str, part: str) 
 
 
 def test_code_rewritten_in_place(run: Runner) -> None:
-    """Other code at the same addresses, 600 times: three sites in all, and patches that are not worthwhile are given
-    up."""
+    """The code at the same addresses is replaced 600 times. There are three sites in total, and sites for which patches
+    are not worthwhile are no longer patched."""
     result = run("hazard_memory", "regenerated")
     assert len(result.events) == 6000
     assert len([site for site in result.summary["sites"] if site["events"]]) == 3
@@ -351,7 +354,7 @@ def test_processes(run: Runner, case: str) -> None:
 
 
 def test_threads_with_one_thread_pointer(run: Runner) -> None:
-    """No trampoline can distinguish them, so they trap, and no events are mixed up."""
+    """No trampoline can distinguish these threads, so they trap, and no event is assigned to the wrong thread."""
     result = run("hazard_processes", "same_pointer")
     check_events(result)
     (line,) = words(result, "site")
@@ -360,7 +363,8 @@ def test_threads_with_one_thread_pointer(run: Runner) -> None:
 
 
 def test_a_thread_with_a_copy_of_anothers_control_block(run: Runner) -> None:
-    """By the word at fs:0, a trampoline would mistake it for the other. From then on, trampolines use the register."""
+    """A trampoline that reads the word at fs:0 would mistake this thread for the other one. After this is detected,
+    trampolines use the register."""
     result = run("hazard_processes", "copied_pointer")
     check(result)
     assert result.summary["traps"] < 100
@@ -376,13 +380,13 @@ def test_threads_without_their_thread_pointer_in_memory(run: Runner) -> None:
 def test_exec(run: Runner) -> None:
     result = run("hazard_processes", "exec_again", env={"EXECS": "20"})
     assert len(result.events) == 21 * 10
-    # In the last, the channel goes, and with it the patch.
+    # In the last process, the channel is unmapped, and the patch is removed.
     assert sum(1 for site in result.summary["sites"] if site["patched"]) == 20
     assert words(result, "stored") == ["7"]
 
 
 def test_two_hundred_execs(run: Runner) -> None:
-    """Seccomp filters outlive an exec, and the kernel takes no more than some sixty of htrun's."""
+    """Seccomp filters are kept through an exec, and the kernel accepts at most about sixty filters of htrun."""
     result = run("hazard_processes", "exec_again", env={"EXECS": "200"}, options=("--no-patch",))
     assert len(result.events) == 201 * 10
     assert words(result, "stored") == ["7"]
@@ -408,7 +412,7 @@ def test_a_place_that_only_forked_children_come_to(run: Runner) -> None:
 
 
 def test_code_of_forked_children_at_one_address(run: Runner) -> None:
-    """A trampoline for one of them is in memory that the other does not have."""
+    """A trampoline for one of them is in memory that the other process does not have."""
     result = check(run("hazard_processes", "children_generate"))
     assert len({event.tid for event in result.events}) == 3
 
@@ -421,7 +425,7 @@ def test_code_of_forked_children_at_one_address(run: Runner) -> None:
     ],
 )
 def test_trapping_where_htrun_gets_no_memory(run: Runner, case: str, reason: str) -> None:
-    """Every event is seen, and one warning says why it is slow."""
+    """Every event is recorded, and one warning gives the reason why events are slow."""
     result = run("hazard_processes", case)
     check(result)
     assert result.summary["warnings"] == {"injection": 1}
@@ -433,7 +437,7 @@ def test_trapping_where_htrun_gets_no_memory(run: Runner, case: str, reason: str
 
 @pytest.mark.parametrize("case", ["no_proc", "other_user"])
 def test_patches_where_htruns_files_cannot_be_opened(run: Runner, case: str) -> None:
-    """A process that cannot access htrun's /proc gets the memory passed."""
+    """If a process cannot access htrun's /proc, htrun passes the memory to it."""
     result = check(run("hazard_processes", case))
     assert result.summary["warnings"] == {}
 

@@ -27,7 +27,7 @@ _KEYWORDS = (
     "this throw try typeid typename using virtual wchar_t and and_eq bitand bitor not not_eq or or_eq xor "
     "xor_eq int double struct volatile while for if"
 )
-"""Those of C23 (6.4.1) and C++23 ([lex.key]) that are no older than C's others, and some of these."""
+"""The keywords of C23 (6.4.1) and C++23 ([lex.key]) that older standards of C do not have, and some older keywords."""
 _OWN = "slot data index index_ data_ uint64_t int64_t memcpy qemu_hypertrace qemu_hypertrace_data UINT64_C"
 """Names that the functions themselves use or used."""
 

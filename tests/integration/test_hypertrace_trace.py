@@ -168,7 +168,7 @@ args = ["ratio:f64:.2f", "ok:bool"]
 
 
 def test_info_names_the_sites(toolchain: Toolchain, tmp_path: Path) -> None:
-    """As long as the program is what it was."""
+    """This is true as long as the file of the program does not change."""
     program = tmp_path / "program"
     shutil.copy2(toolchain.compile(SOURCE, NATIVE), program)
     command: list[str | Path] = [HTRUN, "--via", "store", "-o", tmp_path / "trace", "--", program, "2", "50"]

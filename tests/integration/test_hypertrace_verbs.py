@@ -1,4 +1,4 @@
-"""The program hypertrace on traces of which every event is known."""
+"""The program hypertrace on traces whose events are all known."""
 
 from __future__ import annotations
 

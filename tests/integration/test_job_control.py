@@ -1,6 +1,6 @@
 """htrun under an interactive shell on a real terminal: keys and signals have the same effect as on the program alone.
 
-Afterwards no process, no channel and no terminal setting is left.
+Afterwards, no process and no channel exists, and the terminal settings are unchanged.
 """
 
 from __future__ import annotations
@@ -108,14 +108,14 @@ def _started(shell: Shell, command: str, *, background: bool = False) -> None:
     shell.type(f"{command}{' &' if background else ''}\n")
     shell.read_until("waiting\n")
     if background:
-        # The shell asks for the next command before the program says that it waits, or after that.
+        # The shell may print its prompt before or after the program prints that it waits.
         shell.type('echo "at" "hand"\n')
         shell.read_until("at hand\n")
         shell.read_until(_PROMPT)
 
 
 def _told(text: str, command: str) -> str:
-    """What the shell printed, without process ids and command lines, which differ."""
+    """The output of the shell, without process ids and command lines, which differ between runs."""
     return re.sub(r"\b\d{3,}\b", "PID", text.replace(command, "COMMAND"))
 
 

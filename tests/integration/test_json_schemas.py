@@ -1,4 +1,4 @@
-"""What the verbs print as JSON is what the schemas in ``htrun/reports/schemas`` say, field by field."""
+"""The JSON of the verbs conforms to the schemas in ``htrun/reports/schemas``, field by field."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def schema(name: str) -> dict[str, Any]:
 
 
 def closed(node: Any) -> Any:
-    """The schema ``node`` without room for fields that it does not describe: users' schemas have that room, so that
-    fields can be added."""
+    """The schema ``node``, changed so that it rejects fields that it does not describe. The published schemas accept
+    such fields, so that fields can be added."""
     if isinstance(node, list):
         return [closed(each) for each in node]
     if not isinstance(node, dict):
@@ -41,7 +41,7 @@ def closed(node: Any) -> Any:
 
 
 def check(name: str, text: str) -> dict[str, Any]:
-    """The document ``text``, which must be of the schema ``name``."""
+    """The document ``text``, which must conform to the schema ``name``."""
     document: dict[str, Any] = json.loads(text)
     jsonschema.Draft202012Validator(closed(schema(name))).validate(document)
     return document
@@ -62,7 +62,7 @@ def directory(tmp_path: Path, toolchain: Toolchain) -> Path:
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_the_schema_is_one(name: str) -> None:
     jsonschema.Draft202012Validator.check_schema(schema(name))
-    # One that allows anything would hold anything.
+    # A schema without a type would accept anything.
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft202012Validator(schema(name)).validate({})
 
@@ -100,7 +100,7 @@ def test_summary(directory: Path, via: str) -> None:
     options = ("--via", via, "-q", "-D", "/dev/null", "--summary", "summary", "-o", "trace")
     subprocess.run([HTRUN, *options, "./app"], cwd=directory, check=True, stdout=subprocess.DEVNULL)
     assert check("summary", (directory / "summary").read_text())["events"] > 0
-    # What a trace knows of a site has more fields.
+    # The facts about a site in a trace have more fields.
     info = json.loads(hypertrace("info", "trace", "--json", directory=directory).stdout)
     jsonschema.Draft202012Validator(schema("info")).validate(info)
 
@@ -109,7 +109,7 @@ def test_a_field_that_is_not_described_is_found(directory: Path) -> None:
     document = json.loads(hypertrace("stat", "a/0", *EVENTS, "--json", "-", directory=directory).stdout)
     more = copy.deepcopy(document)
     more["spans"][0]["surprise"] = 1
-    # To users that is no mistake.
+    # For users, this is not an error.
     jsonschema.Draft202012Validator(schema("stat")).validate(more)
     with pytest.raises(jsonschema.ValidationError, match="surprise"):
         check("stat", json.dumps(more))

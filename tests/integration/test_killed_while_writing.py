@@ -1,6 +1,6 @@
 """SIGKILL at any moment leaves a trace that readers accept, with every packet that was written.
 
-``HTRUN_KILLS=3000 pytest tests/integration/test_killed_while_writing.py`` kills so often instead of forty times.
+``HTRUN_KILLS=3000 pytest tests/integration/test_killed_while_writing.py`` kills 3,000 times instead of forty times.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ KILLS = int(os.environ.get("HTRUN_KILLS", "40"))
 RUNS = max(4, KILLS // 30)
 NUM_ARGS = 4
 MOST = 300_000
-"""Records of one thread: some 14 MB, in several files."""
+"""The number of records of one thread: about 14 MB, in several files."""
 GUESTS = Path(__file__).parent / "guests"
 
 
@@ -70,7 +70,7 @@ def killed(path: Path, clock: Clock, chance: random.Random) -> int:
 
 
 def accepted(path: Path) -> int:
-    """How many events babeltrace2 finds, after checking that it finds nothing wrong or missing."""
+    """The number of events that babeltrace2 finds, after a check that it reports no error and no missing event."""
     babeltrace = require_tool("babeltrace2", "babeltrace2")
     done = subprocess.run(
         [babeltrace, path, "--component=sink.utils.counter", "--params=step=+0"],
@@ -101,14 +101,14 @@ def test_a_writer_killed_at_any_moment(tmp_path: Path) -> None:
 
 def has_events(process: subprocess.Popen[bytes], trace: Path) -> bool:
     """Whether ``process``, which must still be running, has written events to ``trace``: a stream's file gets its name
-    with the first of them. Its content is not read, as it may be truncated meanwhile."""
+    with the first of them. The file is not read, because it may be truncated at the same time."""
     assert process.poll() is None
     return any(trace.glob("stream-*"))
 
 
 @pytest.mark.parametrize("options", [(), ("--ring-size", "64K")], ids=["usual rings", "small rings"])
 def test_a_run_killed_at_any_moment(options: tuple[str, ...], toolchain: Toolchain, tmp_path: Path) -> None:
-    """Each thread's events are there from the first one on, none twice and none missing in between."""
+    """The trace contains the events of each thread from the first event on, without duplicates and gaps."""
     program = toolchain.compile(GUESTS / "property_burst.c")
     for number in range(RUNS // 2):
         trace = tmp_path / f"trace{number}"

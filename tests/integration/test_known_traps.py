@@ -1,4 +1,4 @@
-"""Sites that keep trapping: the machine code that handles a known trap never mistakes another one for it."""
+"""Sites that keep trapping: the machine code that handles a known trap never mistakes another trap for it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_one_site_again_and_again(run: Run) -> None:
 
 
 def test_code_that_is_rewritten_between_traps(run: Run) -> None:
-    """The same address, each time with another store: only its bytes differ."""
+    """Each time there is another store at the same address; only its bytes differ."""
     result = run("rewritten")
     check_in_order(result, 6 * MANY)
     assert [event.index for event in result.events] == [1, 2, 3, 4, 5, 6] * MANY
@@ -73,7 +73,7 @@ def test_an_index_that_is_none_amid_others(run: Run) -> None:
 
 
 def test_a_channel_that_moves(run: Run) -> None:
-    """After that, a store to its old address is the guest's own fault."""
+    """After that, a store to its old address is an ordinary fault of the guest."""
     result = run("moved")
     check_in_order(result, 2 * MANY)
     assert result.stdout == "caught\n"

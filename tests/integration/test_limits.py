@@ -1,4 +1,5 @@
-"""Programs that lock their memory, or have low limits: they run as without htrun, or htrun says what it lacks."""
+"""Programs that lock their memory, or have low limits: they run as without htrun, or htrun reports which resource is
+missing."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ _RINGS = 12 * (4 << 10)
 
 @pytest.mark.parametrize("case", ["locked", "locked_later", "limited_later"])
 def test_locked_and_limited_memory(toolchain: Toolchain, htrun: Htrun, case: str) -> None:
-    """No ring is locked, and only those of threads that emit have memory; all events are patched."""
+    """No ring is locked, and only rings of threads that emit use memory. All sites are patched."""
     program = toolchain.compile(_GUESTS / "locked_memory.c")
     alone = subprocess.run([program, case], capture_output=True, text=True, check=True).stdout.split()
     result = htrun.run(program, case).check()
@@ -44,7 +45,7 @@ def test_locked_and_limited_memory(toolchain: Toolchain, htrun: Htrun, case: str
 def test_too_little_is_reported_before_the_program_starts(
     toolchain: Toolchain, htrun: Htrun, limit: str, value: int, needed: str
 ) -> None:
-    """In one line; no files are left."""
+    """The message is a single line, and no files are left."""
     program = toolchain.compile(_GUESTS / "many_threads.c")
     prlimit = ["prlimit", f"--{limit}={value}:{value}", *unprivileged()]
     command = [*prlimit, *htrun.command(), "sh", "-c", "echo started", str(program)]

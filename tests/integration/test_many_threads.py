@@ -1,5 +1,5 @@
-"""Programs with very many threads: none is lost, and neither the number of files nor the tracer's memory grows with
-each."""
+"""Programs with very many threads: no event is lost, and neither the number of files nor the tracer's memory grows with
+each thread."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ LIVING, MORE = 1100, 1000
 
 
 def test_a_trace_of_many_threads_has_few_files(toolchain: Toolchain, htrun: Htrun) -> None:
-    """More threads at once than a reader may open files, and more one after the other."""
+    """The number of simultaneous threads is larger than the number of files that a reader may open. Further threads
+    follow one after the other."""
     program = toolchain.compile(_GUESTS / "many_threads.c")
     path = htrun.directory / "trace"
     channel = ("--hypertrace", f"{htrun.channel},max-clients=4096")

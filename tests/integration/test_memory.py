@@ -1,4 +1,4 @@
-"""Large traces take no more memory than small ones to print and to convert.
+"""Printing and converting a large trace takes no more memory than a small trace.
 
 ``HTRUN_MEMORY_TRACE_BYTES=2147483648 pytest tests/integration/test_memory.py`` takes 2 GiB instead of 64 MiB.
 """
@@ -20,9 +20,10 @@ from tests.unit.analysis.made import FACTS, Made
 
 SIZE = int(os.environ.get("HTRUN_MEMORY_TRACE_BYTES", str(64 << 20)))
 MOST = 300_000
-"""KiB that a process may have in memory, whatever the size of the trace."""
+"""The maximum memory of a process in KiB, for any size of the trace."""
 MORE = 120_000
-"""KiB more than for the first events of the trace: rows that are not written yet, and pages of files that are read."""
+"""The additional memory in KiB, compared with a conversion of only the first events: rows that are not written yet, and
+pages of files that are read."""
 THREADS, PACKET, NUM_ARGS = 4, 5461, 4
 RECORD = 16 + 8 * NUM_ARGS
 NAMES = """\
@@ -46,7 +47,7 @@ args = ["n:u64"]
 
 @pytest.fixture(scope="module")
 def trace(session_directory: Path) -> Path:
-    """A trace of four threads that emit alternately; one for all test processes."""
+    """A trace of four threads that emit alternately. All test processes share it."""
     return make_once(session_directory / f"trace-of-{SIZE}", write)
 
 

@@ -70,7 +70,7 @@ def test_a_thousand_mappings_at_once(options: tuple[str, ...], toolchain: Toolch
 
 
 def test_a_machine_survives_its_guest(options: tuple[str, ...], toolchain: Toolchain, htrun: Htrun) -> None:
-    """Its guest could kill an emulator by these: so loads give zeros, and stores are ignored."""
+    """With these accesses, the guest could kill its emulator. So loads return zeros, and stores are ignored."""
     program = toolchain.compile(_GUESTS / "bad_machine.c", flags=("-O1",))
     copy = htrun.directory / "bin" / "qemu-system-any"
     copy.parent.mkdir()
@@ -79,7 +79,8 @@ def test_a_machine_survives_its_guest(options: tuple[str, ...], toolchain: Toolc
     result = htrun.run(copy, options=options)
     assert (result.status, result.stdout) == (0, "done\n"), result.stderr
     assert _arguments(result) == [1, 2]
-    # Each store of `fill` and `plain_stores` traps by itself; of the rest, some are one instruction for many bytes.
+    # Each store of `fill` and `plain_stores` traps separately. Some of the other stores write many bytes with one
+    # instruction.
     assert result.summary["warnings"]["wrong-offset"] == 256 + 3 * 5
     assert result.summary["warnings"]["header-store"] > 256 + 2 * 3 * 5
     assert len(result.stderr.splitlines()) <= 8, "one line for each kind and place, not for each store"

@@ -1,6 +1,5 @@
-"""Where a program cannot be traced, its events are exact all the same: below and above debuggers, valgrind, sandboxes.
-
-With --no-ptrace, and without it where htrun finds out by itself."""
+"""Programs that cannot be traced: their events are exact, under and above debuggers, valgrind and sandboxes. htrun runs
+with --no-ptrace, or without it if htrun detects the situation itself."""
 
 from __future__ import annotations
 
@@ -62,7 +61,7 @@ int main(void)
 
 @pytest.fixture
 def program(toolchain: Toolchain, tmp_path: Path) -> Path:
-    """Where another user can execute it."""
+    """A directory in which another user can execute it."""
     return toolchain.compile(GUESTS / "ring_emitters.c")
 
 
@@ -110,7 +109,7 @@ def test_where_the_ends_of_children_are_ignored(program: Path, htrun: Htrun) -> 
 
 
 def test_htrun_below_htrun(program: Path, htrun: Htrun) -> None:
-    """The inner one notices that its program is traced already."""
+    """The inner htrun notices that its program is already traced."""
     result = htrun.run(HTRUN, "-D", "/dev/null", program, "threads", "2", "100", options=("--via", "auto"))
     assert result.status == 0
     assert "htrun: warning: cannot trace (process " in result.stderr
@@ -156,7 +155,8 @@ def test_as_process_one(program: Path, htrun: Htrun) -> None:
 
 
 def test_a_setuid_program(toolchain: Toolchain, htrun: Htrun) -> None:
-    """It gets its user, and cannot be inspected; it finds the channel by the descriptor that it inherits."""
+    """The program changes its user, and cannot be inspected. It finds the channel by the descriptor that it
+    inherits."""
     if os.geteuid() != 0:
         missing("the right to make a program of another user")
     original = toolchain.compile_text(SETUID, "setuid", flags=(f"-I{GUESTS}",))

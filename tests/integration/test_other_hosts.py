@@ -1,7 +1,7 @@
 """htrun on a host that is not x86-64: under a Python for AArch64, which qemu-user runs.
 
-It traces no programs there; events come by rings, with times of that host's counter. The programs are of that host,
-too: x86's qemu-user runs them, as the kernel cannot."""
+There, htrun does not trace programs. Events come by rings, with times of that host's counter. The programs are also for
+that host, and run under qemu-user, because the kernel cannot run them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,8 @@ def test_an_x86_program_has_another_clock(toolchain: Toolchain, htrun: Htrun) ->
 
 
 def test_what_htrun_says(toolchain: Toolchain, htrun: Htrun) -> None:
-    """Without --no-ptrace, one line says what this host lacks; what needs it is refused."""
+    """Without --no-ptrace, one line says that this host does not support tracing. Options that need tracing are
+    rejected."""
     program, done = toolchain.compile_text(EARLY, "early", AARCH64), htrun.directory / "done"
     result = started(htrun, (), program, done).check()
     assert result.stderr == (
@@ -93,7 +94,7 @@ READING: list[tuple[str, ...]] = [
 
 @pytest.mark.parametrize("words", READING, ids=lambda words: words[0])
 def test_verbs_that_read_traces(words: tuple[str, ...], toolchain: Toolchain, tmp_path: Path) -> None:
-    """They print and write there what they print and write on x86-64."""
+    """Their output and files are the same as on x86-64."""
     (tmp_path / "trace").symlink_to(make_once(toolchain.build / "trace-of-arm64", lambda at: record(toolchain, at)))
     outputs: list[dict[str, bytes]] = []
     for command in ([sys.executable], python()):

@@ -20,7 +20,7 @@ GUESTS = Path(__file__).parent / "guests"
 NUM_ARGS = 4
 RECORD = 48
 RING = 64 * 1024
-"""Bytes of the smallest ring that is tested: some 1,200 records."""
+"""The size in bytes of the smallest ring that is tested, which holds about 1,200 records."""
 
 
 def _mixed(event: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -52,7 +52,7 @@ class Burst:
         return found
 
     def discarded(self, tid: int) -> int:
-        """How many events of a thread are lost according to the trace."""
+        """The number of lost events of a thread, according to the trace."""
         return sum(stream.discarded for stream in self.streams if stream.tid == tid)
 
 
@@ -84,7 +84,7 @@ def test_dropped_events_are_counted(
         kept = burst.events(tid)
         assert kept == sorted(set(kept))
         assert len(kept) + burst.discarded(tid) == count
-        # The first ring full of events had room.
+        # The first events, as many as a ring can hold, had room.
         assert kept[:1000] == list(range(1000))
     lost = sum(burst.discarded(tid) for tid in burst.emitted)
     assert burst.result.summary["lost"] == lost

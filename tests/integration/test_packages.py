@@ -60,7 +60,7 @@ def files_below(directory: Path) -> set[str]:
 
 
 def build(directory: Path) -> None:
-    """Build both from a copy of the sources, as building leaves files among them."""
+    """Build both from a copy of the sources, because building leaves files in the source tree."""
     sources = directory / "sources"
     shutil.copytree(ROOT, sources, symlinks=True, ignore=shutil.ignore_patterns(*_NOT_SOURCES))
     before = files_below(sources)
@@ -172,7 +172,7 @@ def test_the_package_runs_as_a_module(run: Callable[[str], str]) -> None:
 
 
 def test_the_command_on_other_machines(tmp_path: Path) -> None:
-    """There, the script in Python finds what the launcher would do."""
+    """There, a Python script does the work of the launcher."""
     build = f"sys.argv = ['setup.py', '-q', 'build_scripts', '--build-dir', {str(tmp_path)!r}]"
     code = f"import platform, runpy, sys; platform.machine = lambda: 'aarch64'; {build}; runpy.run_path('setup.py')"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
@@ -187,7 +187,7 @@ def test_the_command_on_other_machines(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suite", SUITES)
 @pytest.mark.parametrize("kind", ["wheel", "sdist"])
 def test_the_first_event_in_an_empty_debian(kind: str, suite: str, packages: Packages, tmp_path: Path) -> None:
-    """As a reader of the README does; nothing is there but Python, a compiler and make."""
+    """Follow the README on a system that has only Python, a compiler and make."""
     with required():
         root = system_with_python(suite)
     debian = EmptyDebian(root, tmp_path)

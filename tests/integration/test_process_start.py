@@ -31,7 +31,7 @@ _KINDS = [
 
 
 def said(*command: str | Path) -> str:
-    """What a command prints on standard output, which must be its only output."""
+    """The standard output of a command, which must not have any other output."""
     done = subprocess.run(command, capture_output=True, timeout=SECONDS)
     assert (done.returncode, done.stderr) == (0, b"")
     return done.stdout.decode()
@@ -61,7 +61,7 @@ def test_the_channels_variable_is_where_it_was(toolchain: Toolchain) -> None:
 
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8", "POSIX"])
 def test_python_adds_no_variable(locale: str, toolchain: Toolchain) -> None:
-    """It sets LC_CTYPE for itself (PEP 538)."""
+    """Python sets LC_CTYPE for itself (PEP 538)."""
     command: Sequence[str | Path] = ["env", "-i", f"LC_ALL={locale}"]
     if locale == "POSIX":
         command = ["env", "-i"]
@@ -151,7 +151,7 @@ def test_libraries_of_the_users_are_not_the_tracers(tmp_path: Path, toolchain: T
     """The library may be older than the one that its modules were built with, or missing."""
     for library in ("libstdc++.so.6", "libffi.so.8", "libz.so.1", "libm.so.6"):
         (tmp_path / library).write_text("not a library")
-    # A program that does not need them, because it is the user's own.
+    # A program that does not need these libraries, because it is the user's own program.
     _emits_in({"LD_LIBRARY_PATH": str(tmp_path)}, tmp_path, toolchain)
 
 

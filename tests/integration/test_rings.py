@@ -24,7 +24,7 @@ AUTO, RING = ("--via", "auto"), ("--via", "ring")
 
 
 def by_emitter(events: list[LogEvent]) -> dict[int, list[LogEvent]]:
-    """The events of each emitter, after a check of what each event says of itself."""
+    """The events of each emitter, after a check of the contents of each event."""
     emitters = defaultdict(list)
     for event in events:
         who, number, _, check = event.args
@@ -34,7 +34,7 @@ def by_emitter(events: list[LogEvent]) -> dict[int, list[LogEvent]]:
 
 
 def check_exact(result: Result, expected: dict[int, int]) -> dict[int, list[LogEvent]]:
-    """Of each emitter its events 0 to count - 1, in order, and no others."""
+    """Check that each emitter has exactly the events 0 to count - 1, in order."""
     emitters = by_emitter(result.check().events)
     assert {who: [event.args[1] for event in events] for who, events in emitters.items()} == {
         who: list(range(count)) for who, count in expected.items()
@@ -43,7 +43,7 @@ def check_exact(result: Result, expected: dict[int, int]) -> dict[int, list[LogE
 
 
 def check_untouched(result: Result) -> None:
-    """Every event went by a ring."""
+    """Check that every event was recorded by a ring."""
     assert result.stderr == ""
     assert result.summary["traps"] == 0
     assert result.summary["sites"] == []
@@ -51,7 +51,8 @@ def check_untouched(result: Result) -> None:
 
 
 def check_emitters(result: Result) -> None:
-    """Each emitter is one thread of one process, and has its events from 0 on, in order; every event went by a ring."""
+    """Check that each emitter is one thread of one process, and has its events in order, starting with 0. Check that
+    every event was recorded by a ring."""
     for events in by_emitter(result.check().events).values():
         assert [event.args[1] for event in events] == list(range(len(events)))
         assert len({(event.tid, event.args[2]) for event in events}) == 1, "one thread of one process"
@@ -94,7 +95,7 @@ def test_foreign_programs_store_if_rings_are_for_native_ones(toolchain: Toolchai
 
 
 def test_times_of_native_and_foreign_clocks_agree(toolchain: Toolchain, htrun: Htrun) -> None:
-    """One program starts the other, and both say when it was."""
+    """One program starts the other, and both print the time."""
     native = toolchain.compile_text(
         """
 #include "exact_events.h"
@@ -154,7 +155,7 @@ def test_processes_and_threads(guest: str, toolchain: Toolchain, htrun: Htrun) -
 
 
 def test_vforks(toolchain: Toolchain, htrun: Htrun) -> None:
-    """A child of vfork uses its parent's memory: its events are its parent's, or stores."""
+    """A child of vfork uses its parent's memory: its events are recorded as events of its parent, or as stores."""
     program = toolchain.compile(GUESTS / "ring_emitters.c")
     result = htrun.run(program, "vforks", "30", options=AUTO)
     check_exact(result, {0: 300, 1: 90})
@@ -182,7 +183,7 @@ def test_handlers(toolchain: Toolchain, htrun: Htrun) -> None:
 
 
 def test_handlers_that_leave_by_a_jump(toolchain: Toolchain, htrun: Htrun) -> None:
-    """An event that was left in the middle has not happened, or it has; the others are all there."""
+    """An event that a handler has left may or may not be recorded. All other events are recorded."""
     program = toolchain.compile(GUESTS / "ring_emitters.c")
     result = htrun.run(program, "handlers", "50000", "50", "1", options=AUTO).check()
     emitters = by_emitter(result.events)
@@ -219,7 +220,7 @@ def test_a_handler_fills_the_ring_after_each_instruction_of_an_event(
 
 
 def test_stores_between_events_of_the_library(toolchain: Toolchain, htrun: Htrun) -> None:
-    """One thread, one order: an event by a ring, then a store of the same slot, and so on."""
+    """The order is the thread's: an event by a ring, then a store with the same slot, and so on."""
     program = toolchain.compile_text(
         """
 #include "exact_events.h"
@@ -408,7 +409,7 @@ def test_program_that_writes_all_over_its_ring_harms_nobody(toolchain: Toolchain
 
 @pytest.mark.parametrize("case", ["locked", "locked_later", "limited_later"])
 def test_locked_and_limited_memory(case: str, toolchain: Toolchain, htrun: Htrun) -> None:
-    """What is mapped is locked, but it is no more than the rings of the threads, and some."""
+    """All mapped memory is locked, but this is only a little more than the rings of the threads."""
     program = toolchain.compile(GUESTS / "locked_memory.c")
     alone = subprocess.run([program, case], capture_output=True, text=True, check=True).stdout.split()
     result = htrun.run(program, case, options=AUTO)

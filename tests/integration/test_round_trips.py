@@ -1,6 +1,7 @@
 """Events of a real program, through each format and back: the same events, values and times.
 
-``HTRUN_ROUND_TRIP_EVENTS=1000000 pytest tests/integration/test_round_trips.py`` takes a million instead of 200,000.
+``HTRUN_ROUND_TRIP_EVENTS=1000000 pytest tests/integration/test_round_trips.py`` uses a million events instead of
+200,000.
 """
 
 from __future__ import annotations
@@ -93,7 +94,8 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An event as it is in a format. ``name``, ``phase``: the user's; ``values``: the arguments by name."""
+    """An event as read from a format. ``name``, ``phase``: those that the user has defined; ``values``: the arguments
+    by name."""
 
     time: int
     tid: int
@@ -164,7 +166,7 @@ def check(recorded: Recorded, found: Iterator[Seen], form: Form = typed) -> None
 
 @pytest.fixture(scope="module")
 def recorded(toolchain: Toolchain, session_directory: Path) -> Recorded:
-    """The run; one for all test processes."""
+    """The run, which all test processes share."""
     directory = make_once(session_directory / "round-trip", lambda path: record(path, toolchain))
     lines = (directory / "threads").read_text().splitlines()
     threads = {int(number): (int(pid), int(tid)) for number, pid, tid in map(str.split, lines)}
@@ -293,7 +295,7 @@ def test_chrome(recorded: Recorded, tmp_path: Path) -> None:
                 phase, values = _PHASES[event["ph"]], event["args"]
                 if phase is None:
                     assert recorded.threads[values.pop("index")] == (event["pid"], event["tid"])
-                # A float of microseconds does not have all digits; its text does.
+                # A float of microseconds does not have all digits, but its text does.
                 microseconds = re.search(r'"ts":(-?\d+)\.(\d{3})', line)
                 assert microseconds, line
                 time = base + int(microseconds[1] + microseconds[2])
@@ -351,7 +353,7 @@ def test_parquet(recorded: Recorded, tmp_path: Path) -> None:
 
 
 def test_perfetto(recorded: Recorded, tmp_path: Path) -> None:
-    """Slices with a key and counters belong to no thread: the same ones must be there, in any order."""
+    """Slices with a key, and counters, do not belong to a thread. They must be the same, in any order."""
     types = {"SLICE_BEGIN": "begin", "SLICE_END": "end", "COUNTER": "counter", "INSTANT": None}
     reader = Reader()
 

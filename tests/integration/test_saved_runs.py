@@ -1,4 +1,4 @@
-"""hypertrace compare on what stat and bench have saved as JSON, and on several files and directories a side."""
+"""hypertrace compare on JSON of stat and bench, and on several files and directories for each side."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ WITH_NAMES = ("--events", "events.toml")
 
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current directory, with five runs in a/, and in b/ five that are a fifth slower; of each a.json and so on."""
+    """The current directory, with five runs in a/ and five runs in b/, which are 20% slower. For each run there is a
+    JSON file."""
     monkeypatch.chdir(tmp_path)
     Path("events.toml").write_text(NAMES)
     for side, level in (("a", 1000), ("b", 1200)):
@@ -86,7 +87,7 @@ def test_names_are_chosen_in_saved_figures(compared: Compare, refused: Callable[
 
 
 def test_a_bench_is_compared_by_its_runs(directory: Path, compared: Compare) -> None:
-    """Its JSON holds the runs with which its directory is compared, and those of the whole program."""
+    """Its JSON contains the same runs as its directory, and the runs of the whole program."""
     for name in ("one", "two"):
         words = ("bench", "--runs", "4", "--warmup", "0", "-o", name, "--json", f"{name}.json", "--", "true")
         hypertrace(*words, directory=directory)

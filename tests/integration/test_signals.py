@@ -34,7 +34,7 @@ class Runner:
 
 
 def words(result: Result, name: str) -> list[str]:
-    """The rest of those lines of the guest that begin with ``name``."""
+    """The remainders of the guest's lines that begin with ``name``."""
     return [line.split(" ", 1)[1] for line in result.stdout.splitlines() if line.startswith(f"{name} ")]
 
 
@@ -43,8 +43,9 @@ def words(result: Result, name: str) -> list[str]:
     "case", ["action_asked", "killing", "reset_hand", "pending", "clear_sighand", "own_faults", "together"]
 )
 def test_sigsegv_is_the_guests(run: Runner, case: str, options: tuple[str, ...]) -> None:
-    """Its action as the program sees it; whom it kills; SA_RESETHAND; one that is pending and blocked; children with
-    CLONE_CLEAR_SIGHAND; faults of its own, in a row; threads of which some block it and that trap at the same time."""
+    """SIGSEGV: the action that the program sees; the cases in which it kills the program; SA_RESETHAND; a signal that
+    is pending and blocked; children with CLONE_CLEAR_SIGHAND; faults of the program itself, one after the other;
+    threads that trap at the same time, some of which block it."""
     run(case, options)
 
 
@@ -56,7 +57,7 @@ def test_a_program_that_single_steps_itself(run: Runner, options: tuple[str, ...
 @WAYS
 @pytest.mark.parametrize("before", [(), ("qemu-x86_64",)], ids=["native", "qemu"])
 def test_a_fast_timer_starves_nobody(run: Runner, before: tuple[str, ...], options: tuple[str, ...]) -> None:
-    """Every 100 us a signal with a handler."""
+    """A signal with a handler arrives every 100 us."""
     run("fast_timer", options, *before)
 
 

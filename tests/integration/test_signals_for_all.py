@@ -17,7 +17,7 @@ from tests.support.waiting import wait_until
 
 _GUESTS = Path(__file__).parent / "guests"
 CATCHABLE = sorted(set(range(1, signal.SIGRTMAX + 1)) - {signal.SIGKILL, signal.SIGSTOP})
-"""Including the two of the C library, 32 and 33."""
+"""Including the signals 32 and 33, which the C library uses."""
 _EMITS_BETWEEN_LINES = """
 #include <qemu-hypertrace.h>
 #include <stdio.h>
@@ -110,8 +110,8 @@ def test_a_program_that_saves_its_work_when_all_are_told_to_end(toolchain: Toolc
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGALRM, signal.SIGRTMAX])
 def test_signals_while_it_starts(number: int, toolchain: Toolchain, htrun: Htrun) -> None:
-    """To the whole group, as when a terminal is closed, of a program that was started with the signal ignored
-    (nohup)."""
+    """The signal is sent to the whole group, as when a terminal is closed. The program was started with the signal
+    ignored (nohup)."""
     starter = toolchain.compile(_GUESTS / "start_with.c")
     program = toolchain.compile_text(_EMITS_BETWEEN_LINES, "emits_between_lines")
     command: list[str | Path] = [starter, "ignored", *htrun.command(), program]
@@ -127,8 +127,8 @@ def test_signals_while_it_starts(number: int, toolchain: Toolchain, htrun: Htrun
 
 
 def test_a_clock_that_was_blocked_by_the_starter(toolchain: Toolchain, htrun: Htrun) -> None:
-    """A thread that traps often is kept on one processor until a timer of the tracer, which uses SIGALRM, finds it
-    quiet."""
+    """htrun keeps a thread that traps often on one processor, until a timer of the tracer (SIGALRM) finds that it no
+    longer traps."""
     starter = toolchain.compile(_GUESTS / "start_with.c")
     program = toolchain.compile_text(
         """

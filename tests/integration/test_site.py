@@ -1,4 +1,5 @@
-"""The documentation as a site: complete, without a warning, without anything from elsewhere, and accessible."""
+"""The documentation as a site is complete and accessible, is built without warnings, and loads nothing from other
+sites."""
 
 from __future__ import annotations
 
@@ -74,7 +75,8 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
 
 
 class Loaded(HTMLParser):
-    """What a page loads from elsewhere; links that a reader may follow are not loaded."""
+    """The addresses of other sites from which a page loads something. Links that a reader may follow are not
+    included."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,7 +119,7 @@ def text_of(page: Path) -> str:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_are_accessible(address: str, tab: Tab, scheme: str) -> None:
-    """As axe-core judges it: nothing serious. Its pictures are kept as an artefact."""
+    """axe-core finds no serious problem. Screenshots are kept as artefacts."""
     axe = resources.files("axe_core_python").joinpath("axe.min.js").read_text()
     tab.prefer(scheme)
     serious: dict[str, list[str]] = {}

@@ -42,7 +42,7 @@ def _children(process: int) -> list[int]:
 
 
 def _fields(process: int) -> list[str]:
-    """Those of /proc/PID/stat from the state on."""
+    """The fields of /proc/PID/stat, starting with the state."""
     return Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2].split()
 
 
@@ -79,7 +79,7 @@ def test_the_helper_is_apart_and_ends_with_the_tracer(end: str, guest: Path, htr
 
 
 def test_without_sites_there_is_no_helper(tmp_path: Path) -> None:
-    """Nor if names are not requested."""
+    """The process does not exist, either, if names are not requested."""
     program = changed_htrun(tmp_path, _NO_HELPER)
     done = subprocess.run([program, "--summary", tmp_path / "s", "true"], capture_output=True, text=True, check=True)
     assert done.stderr == ""

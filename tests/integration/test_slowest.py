@@ -1,4 +1,4 @@
-"""hypertrace slowest: what docs/slowest.md shows, and the same on a real run of its server."""
+"""hypertrace slowest: the output in docs/slowest.md, and a real run of the server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_what_the_document_shows(trace: Path) -> None:
 
 
 def overlap(one: dict[str, Any], other: dict[str, Any]) -> int:
-    """For how many ns two spans overlap."""
+    """The time in ns for which two spans overlap."""
     return int(min(one["end"], other["end"]) - max(one["begin"], other["begin"]))
 
 
@@ -55,7 +55,7 @@ def test_a_real_run_of_the_server(tmp_path: Path) -> None:
         reported = [
             each["overlap"] for piece in span["pieces"] for each in piece["meanwhile"] if each["name"] == "checkpoint"
         ]
-        # A wait is one piece of time; three names are shown of it.
+        # A wait is one piece of time; three names are shown for it.
         assert reported == ([held] if held else []) or (not reported and len(span["pieces"][0]["meanwhile"]) == 3)
 
 

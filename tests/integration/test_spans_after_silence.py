@@ -1,7 +1,7 @@
 """Spans that begin after a long silence: they must not contain a trap that htrun causes.
 
-The drain sleeps during a long silence and lets the next event trap to wake it up: the spans of a program that emits
-rarely must not all be longer because of that.
+The drain sleeps during a long silence, and the next event traps to wake it up. This must not make all spans longer in a
+program that emits rarely.
 """
 
 from __future__ import annotations

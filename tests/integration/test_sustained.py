@@ -1,7 +1,7 @@
 """Millions of events, death by SIGKILL, output during the run, and the cost of an idle run.
 
-``HTRUN_SUSTAINED_EVENTS=50000000 pytest tests/integration/test_sustained.py`` records so many (48 bytes each, in
-memory) instead of two million.
+``HTRUN_SUSTAINED_EVENTS=50000000 pytest tests/integration/test_sustained.py`` records 50,000,000 events (48 bytes each,
+in memory) instead of two million.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RECORD = 48
 EVENTS = int(os.environ.get("HTRUN_SUSTAINED_EVENTS", "2000000"))
 _AFTER_EVENTS = pytest.mark.heavy("ten seconds until htrun rests; it is tried without events, too")
 CLOCKS_US = 10_000
-"""How much the converted time stamp counter may differ from the clock that the program reads."""
+"""The maximum difference of the converted time stamp counter from the clock that the program reads."""
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def memory() -> Iterator[Path]:
 
 
 def counted_by_babeltrace(trace: Path) -> int:
-    """How many events babeltrace2 finds in a trace that it accepts."""
+    """The number of events that babeltrace2 finds in a trace, which it must accept."""
     command: list[str | Path] = [require_tool("babeltrace2", "babeltrace2"), trace, "--component=sink.utils.counter"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -81,7 +81,7 @@ class Live:
         self.process.stdin.flush()
 
     def emit(self) -> None:
-        """One event; it was emitted when this returns."""
+        """Emit one event. When this method returns, the event was emitted."""
         assert self.process.stdout is not None
         self.command(b"e")
         assert self.process.stdout.read(1) == b"e"
@@ -98,7 +98,7 @@ class Live:
         return tracer_of(self.process.pid)
 
     def recorded(self) -> list[int]:
-        """The numbers of the events in the trace's whole packets, in order."""
+        """The numbers of the events in the trace's complete packets, in order."""
         return [
             int(number)
             for stream in read_trace(self.directory / "trace", NUM_ARGS)
@@ -141,7 +141,7 @@ def test_what_was_written_when_htrun_is_killed_can_be_read(toolchain: Toolchain,
     with live(toolchain, tmp_path, "-o", tmp_path / "trace") as run:
         run.command(b"f")
         wait_until(lambda: run.emitted > 300_000, "more events than fit into a ring")
-        # While files are being written or truncated, a look at them may find part of a packet.
+        # While files are being written or truncated, they may contain an incomplete packet.
         tracer = run.tracer
         os.kill(tracer, signal.SIGSTOP)
         wait_until(lambda: is_stopped(tracer), "a stopped htrun")
@@ -175,7 +175,7 @@ def test_each_line_of_a_live_log_is_there_while_the_program_runs(toolchain: Tool
 
 
 def switches(pid: int) -> int:
-    """How often threads of a process have been scheduled."""
+    """The number of times that threads of a process have been scheduled."""
     total = 0
     for status in Path(f"/proc/{pid}/task").glob("*/status"):
         lines = status.read_text().splitlines()
@@ -184,7 +184,8 @@ def switches(pid: int) -> int:
 
 
 def switches_in_a_second(pid: int) -> int:
-    """How often threads of a process are scheduled in the next second: a rate, so a second must pass."""
+    """The number of times that threads of a process are scheduled in the next second. This is a rate, so a second must
+    pass."""
     before = switches(pid)
     time.sleep(1)
     return switches(pid) - before
@@ -192,7 +193,7 @@ def switches_in_a_second(pid: int) -> int:
 
 @pytest.mark.parametrize("events", [0, pytest.param(1, marks=_AFTER_EVENTS), pytest.param(100, marks=_AFTER_EVENTS)])
 def test_a_program_that_emits_nothing_costs_nothing(toolchain: Toolchain, tmp_path: Path, events: int) -> None:
-    """By stores: by rings htrun must look for events, now and then."""
+    """The program uses stores, because with rings htrun must poll for events."""
     options = ("--via", "store", "-o", tmp_path / "trace", "-D", tmp_path / "log")
     with live(toolchain, tmp_path, *options) as run:
         for _ in range(events):
@@ -200,14 +201,15 @@ def test_a_program_that_emits_nothing_costs_nothing(toolchain: Toolchain, tmp_pa
         wait_until(lambda: run.tracer != 0, "a tracer")
 
         wait_until(lambda: switches_in_a_second(run.tracer) == 0, "a second without htrun being scheduled")
-        # And it wakes up again.
+        # Then htrun wakes up again.
         run.emit()
         wait_until(lambda: len((tmp_path / "log").read_text().splitlines()) == events + 1, "the event in the log")
 
 
 @_AFTER_EVENTS
 def test_rings_of_a_program_that_emits_nothing_are_looked_at_rarely(toolchain: Toolchain, tmp_path: Path) -> None:
-    """20 times a second, which takes up to twice as many switches; while events come, it is 67 times or more."""
+    """htrun polls 20 times a second, which causes up to twice as many context switches. While there are events, it
+    polls at least 67 times a second."""
     with live(toolchain, tmp_path, "--via", "ring", "-D", tmp_path / "log") as run:
         run.emit()
         wait_until(lambda: run.tracer != 0, "a tracer")

@@ -28,9 +28,9 @@ from tests.support.toolchain import Toolchain
 
 _GUESTS = Path(__file__).parent / "guests"
 _NO_CALLS: frozenset[str] = frozenset()
-# When a shell's handler of SIGCHLD runs, and how often the shell then looks for ended children, whether a thread has to
-# wait for another, and how often a guest has to look whether another waits (guests/await_call.h), depends on timing.
-# How often glibc's mkstemp draws a name is random.
+# The number of these calls depends on timing: a shell's SIGCHLD handler runs and the shell looks for children that have
+# exited, a thread has to wait for another thread, or a guest checks whether another thread waits (guests/await_call.h).
+# glibc's mkstemp tries a random number of names.
 _WAITS_FOR_CHILDREN = frozenset({"rt_sigreturn", "wait4"})
 _DRAWS = frozenset({"getrandom"})
 _LOOKS = frozenset({"pread64", "sched_yield"})
@@ -55,7 +55,7 @@ def record(directory: Path, *options: str | Path, program: list[str], trace: Pat
 def same_as_strace(command: list[str], without: frozenset[str], directory: Path) -> Tree:
     """The calls of ``command`` under htrun, after checking that strace shows the same.
 
-    They are two runs, so ``command`` must make the same calls however fast each of its processes is.
+    strace and htrun trace different runs, so the calls of ``command`` must not depend on the speed of its processes.
     """
     channel = directory / "channel"
     expected = strace(command, directory / "strace.log", directory / "work", channel).tree(without)
@@ -128,7 +128,7 @@ def test_only_the_calls_wanted(target: Target, work: Path, toolchain: Toolchain,
     assert sorted(calls) == sorted(
         [("execve", "0"), ("getppid", "id"), ("execve", "ENOENT"), ("execve", "0"), ("dup", "EBADF")]
     )
-    # The first call is htrun's own, of 64-bit code.
+    # The first call is one of htrun, made by 64-bit code.
     interfaces = [event.arch for event in trace][2:]
     assert set(interfaces) == {ARCH_X86_64 if target is NATIVE else ARCH_I386}
 
@@ -171,7 +171,8 @@ def test_threads_begin_and_end(toolchain: Toolchain, work: Path, tmp_path: Path)
     trace = record(tmp_path, "-trace", "guest_cpu*", program=[str(program)])
     lives = [(event.name, event.stream.tid) for event in trace]
     first = lives[0][1]
-    # Three threads, one after the other; one that takes the first one's id and goes on as the process.
+    # Three threads, one after the other; the last takes over the id of the first thread, and the process continues with
+    # it.
     numbers = {tid: number for number, tid in enumerate(dict.fromkeys(tid for _, tid in lives))}
     story = [(name.removeprefix("guest_cpu_"), numbers[tid]) for name, tid in lives]
     assert story[0] == ("enter", 0)
@@ -414,7 +415,7 @@ def test_nothing_is_lost_while_the_log_is_not_read(toolchain: Toolchain, htrun: 
     os.mkfifo(log)
     words = [*htrun.command("--syscalls", "getppid", "-D", log), str(program)]
     with subprocess.Popen(words) as process, log.open("rb") as pipe:
-        # The pipe and the tracer together cannot hold everything: the program must be waiting for its reader.
+        # The pipe and the tracer together cannot hold all events, so the program must be waiting for its reader.
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(timeout=2)
         lines = pipe.read().splitlines()

@@ -1,4 +1,4 @@
-"""How htrun changes the command line of a whole machine: the device that it adds, and what it refuses."""
+"""How htrun changes the command line of a whole machine: the device that it adds, and the options that it rejects."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_machine_under_kvm_sees_rings(given: list[str], machine: Path, htrun: 
 
 
 def test_rings_for_every_machine(machine: Path, htrun: Htrun) -> None:
-    """With --via ring; with the default, a translated machine stores, and sees no rings."""
+    """The device with --via ring. By default, a translated machine emits by stores, and sees no rings."""
     with_rings = htrun.run(machine, options=("--via", "ring")).check()
     assert with_rings.stdout.splitlines() == [*added(htrun, size=WITH_RINGS), *NAMES]
     without = htrun.run(machine, options=("--via", "auto")).check()
@@ -133,8 +133,8 @@ def test_printed_device_is_the_device(machine: Path, htrun: Htrun) -> None:
 
 
 def test_started_by_a_script(machine: Path, htrun: Htrun) -> None:
-    """A machine that a launcher starts gets the device, too, or runs without it if that is impossible, as it would
-    alone."""
+    """A machine that a launcher starts also gets the device. If that is impossible, it runs without the device, as
+    without htrun."""
     command = f"{machine} -m 64 -device hypertrace,addr=5; {machine} -accel xen"
     result = htrun.run("/bin/sh", "-c", command).check()
     assert result.stdout.splitlines() == ["-m", "64", *added(htrun, ",addr=5"), *NAMES, "-accel", "xen"]
@@ -186,7 +186,7 @@ def test_links_to_an_emulator(name: str, by_script: bool, machine: Path, htrun: 
 
 
 def test_emulators_by_other_names(htrun: Htrun, tmp_path: Path) -> None:
-    """Launchers that prefer KVM; a program that only has the name is no emulator."""
+    """Launchers that prefer KVM. A program that only has the name of an emulator is not treated as one."""
     emulator = arguments(tmp_path / "qemu-kvm", "memory-backend-file", "ivshmem-plain")
     result = htrun.run(emulator, "-accel", "tcg").check()
     assert result.stdout.splitlines() == ["-accel", "tcg", *added(htrun), *NAMES]
@@ -200,7 +200,7 @@ def test_emulators_by_other_names(htrun: Htrun, tmp_path: Path) -> None:
 
 
 def test_an_emulator_without_the_device(htrun: Htrun, tmp_path: Path) -> None:
-    """Like those of MIPS, s390x, SPARC, and Debian's for microvm machines."""
+    """Like the emulators for MIPS, s390x and SPARC, and Debian's emulator for microvm machines."""
     emulators = [
         arguments(tmp_path / "qemu-system-mips", "memory-backend-file", "virtio-net-pci"),
         require_tool("qemu-system-x86_64-microvm", "qemu-system-x86"),
@@ -315,7 +315,8 @@ def test_options_without_a_value(name: str) -> None:
     value."""
     qemu = require_tool(name, "qemu-system-x86 qemu-system-arm")
     told = subprocess.run([qemu, "-help"], check=True, capture_output=True, text=True).stdout
-    # An option's value follows it after one space, its description in a column of its own; -dtb's value does so too.
+    # The value of an option follows after one space, and the description is in a separate column. For -dtb, the value
+    # is also in that column.
     listed = set(re.findall(r"^--?([\w-]+)(?: {2,}.*)?$", told, re.MULTILINE)) - {"dtb"}
     assert len(listed) > 20
     for option in listed:

@@ -1,4 +1,4 @@
-"""docs/three-kernels.md as a reader follows it: its files, its commands in their order, and their results."""
+"""docs/three-kernels.md: its files, its commands in their order, and their results."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 def run(command: str, directory: Path, emulators: Path) -> str:
-    """The output of ``command``; ``emulators``: the directory of those that it names."""
+    """The output of ``command``. ``emulators``: the directory with the emulators that it uses."""
     path = f"{HTRUN.parent}:{emulators}:{os.environ['PATH']}"
     done = subprocess.run(
         ["sh", "-c", command],
@@ -74,7 +74,7 @@ def test_the_example(generation: Generation, directory: Path) -> None:
             assert lines[0].endswith(("slower than native", "inconclusive")), cells
     for command in compare.splitlines():
         told = verdicts(run(command, directory, emulators))
-        # On a busy machine the verdict may be open, but never the opposite.
+        # On a busy machine the verdict may be inconclusive, but never the opposite.
         assert sorted(told) == sorted(KERNELS)
         assert set(told.values()) <= {"slower", "inconclusive"}, told
     assert "memcpy" in run(again, directory, emulators)

@@ -177,7 +177,7 @@ def test_traces_that_are_unlike_are_compared_with_a_warning(
     report, warnings = verbs.told("compare", "jobs", "unlike")
     assert f"hypertrace: warning: A and B: {words}\n" in warnings
     assert f"A and B: {words}" in report["warnings"]
-    # And if they are the runs of one side.
+    # The same if they are the runs of one side.
     for name in ("first", "second"):
         trace_of_jobs(traces / "runs" / name, **({} if name == "first" else unlike))
     report, warnings = verbs.told("compare", "runs", "runs")
@@ -195,7 +195,7 @@ def test_traces_that_are_alike_are_compared_without(verbs: Verbs, traces: Path) 
 
 
 def test_runs_of_one_bench_that_are_unlike_are_told(verbs: Verbs, traces: Path, toolchain: Toolchain) -> None:
-    """A bench that continues a bench of another machine."""
+    """A bench that continues a bench that was started on another machine."""
     guest = toolchain.compile(GUESTS / "timed_jobs.c")
     bench = ("bench", "--no-whole", "--warmup", "0", *WITH_NAMES, "-o", "kept")
     verbs.run(*bench, "--runs", "1", "--", guest)
@@ -225,7 +225,7 @@ def test_calibration_is_nowhere_told_as_if_it_were_the_users(verbs: Verbs, trace
         assert span["name"] == "job"
     verbs.run("view", "calibrated", "--compare", "calibrated", *WITH_NAMES, "-o", "page.html")
     assert "calibration" not in (traces / "page.html").read_text()
-    # Half a pair is not reported; nor is there an interval between two.
+    # An event without its partner is not reported, and there is no interval between two such events.
     Made(traces / "half", num_args=1).packet(MAIN, times[:3], [[1], [2], [PAIRS[0].begin]]).close()
     assert verbs.told("stat", "half")[0]["unpaired"] == {}
     names = [span["name"] for span in verbs.told("stat", "calibrated", "--intervals")[0]["spans"]]

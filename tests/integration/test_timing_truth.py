@@ -58,8 +58,8 @@ class Run:
         return found
 
     def outside(self, name: str) -> float:
-        """How far the true median is outside of the reported interval, ns. It is known up to an interval of its own,
-        which is wide for work that was done a few times only, and the work itself may take a little longer while it is
+        """The distance in ns of the true median from the reported interval. The true median has an interval of its own,
+        which is wide for work that was done only a few times. The work itself may take a little longer while it is
         recorded."""
         corrected, true = self.spans[name]["corrected"], median_interval(self.durations[name])
         low: float = corrected["median_low"]
@@ -107,7 +107,8 @@ def guest(toolchain: Toolchain) -> Path:
 
 
 def print_coverage(runs: list[Run]) -> None:
-    """A line for each name: how many of the intervals contain the true median, and their median width."""
+    """A line for each name: the number of intervals that contain the true median, and the median width of the
+    intervals."""
     for name in NAMES:
         covered = sum(each.outside(name) == 0 for each in runs)
         true, width = median(each.durations[name].median for each in runs), median(each.width(name) for each in runs)
@@ -120,14 +121,14 @@ def test_the_intervals_of_corrected_medians_hold_the_true_ones(guest: Path, tmp_
     runs = [run(guest, tmp_path / str(number), "--timestamp", "ordered") for number in range(RUNS)]
     print_coverage(runs)
     for name in NAMES:
-        # At least as many runs as 95% of the intervals would cover the truth in, but for chance.
+        # The minimum number of runs whose intervals contain the truth, if the probability is 95% in each run.
         covered = sum(each.outside(name) == 0 for each in runs)
         assert covered >= stats.binom.ppf(1e-4, len(runs), 0.95), (name, [each.error(name) for each in runs])
     for each in runs:
         calibration = each.report["calibration"]
         assert calibration["low"] < calibration["event_ns"] < calibration["high"]
         assert each.report["clock_step_ns"] <= calibration["floor_ns"]
-        # Intervals are narrow enough: a span that is a few times as long as an event differs from zero.
+        # The intervals are narrow enough to distinguish a span that is a few times as long as an event from zero.
         assert all(span["corrected"]["resolved"] for name, span in each.spans.items() if name in LONG)
     modes = median(len(each.spans["bimodal"]["modes"]) for each in runs)
     drift = median(each.spans["drift"]["drift"] or 0.0 for each in runs)

@@ -34,7 +34,7 @@ def traces(tmp_path: Path) -> Path:
 
 
 def told(directory: Path, *arguments: str, status: int = 0) -> dict[str, Any]:
-    """The JSON of a verb, which must be all of its standard output."""
+    """The JSON of a verb, which must be its only standard output."""
     found: dict[str, Any] = json.loads(hypertrace(*arguments, "--json", "-", status=status, directory=directory).stdout)
     return found
 
@@ -50,7 +50,7 @@ def test_stat(traces: Path) -> None:
     # A percentile is printed only if there are enough samples above it.
     assert raw["p90"] is not None
     assert raw["p99_9"] is None
-    # Nothing was calibrated, so nothing is corrected.
+    # There is no calibration, so durations are not corrected.
     assert span["corrected"] is None
 
 
@@ -207,7 +207,7 @@ def test_bench(tmp_path: Path, toolchain: Toolchain) -> None:
         assert figures["median_low"] <= figures["median"] <= figures["median_high"]
         assert figures["min"] <= figures["median"] <= figures["p90"] <= figures["max"]
         assert figures["min"] <= figures["mean"] <= figures["max"]
-        # Of 500 spans, five are above it.
+        # Five of 500 spans are longer.
         assert figures["p99"] is None
     environment = told(tmp_path, "stat", trace)["environment"]
     assert environment["command"] == str(guest)

@@ -90,7 +90,7 @@ class Run:
 
 @pytest.fixture
 def running(tmp_path: Path, guest: Path, names: Path) -> Iterator[Run]:
-    """A run that emits some thousand events a second."""
+    """A run that emits a few thousand events a second."""
     trace, stop = tmp_path / "trace", tmp_path / "stop"
     command: list[str | Path] = [
         HTRUN,
@@ -116,7 +116,7 @@ def running(tmp_path: Path, guest: Path, names: Path) -> Iterator[Run]:
 
 @dataclass
 class Terminal:
-    """A terminal on which hypertrace runs. ``shown``: all that it has printed there."""
+    """A terminal on which hypertrace runs. ``shown``: the output so far."""
 
     master: int
     slave: int

@@ -1,4 +1,5 @@
-"""The tracer under unusual circumstances: what it inherits, what it borrows, and what it must not change."""
+"""The tracer under unusual circumstances: the state that it inherits, the resources that it uses, and the state that it
+must not change."""
 
 from __future__ import annotations
 
@@ -76,7 +77,7 @@ def unprivileged() -> list[str]:
 
 
 def test_a_child_of_a_process_that_nobody_may_look_into(toolchain: Toolchain, htrun: Htrun) -> None:
-    """Its events are not its parent's, and it is not dumpable, just as without htrun."""
+    """Its events are not recorded as events of its parent, and it is not dumpable, as without htrun."""
     program = toolchain.compile_text(SECRETIVE, "secretive")
     command = [*unprivileged(), *htrun.command(), str(program)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
@@ -268,7 +269,8 @@ def test_a_tracer_told_to_end_as_soon_as_it_is_one(htrun: Htrun) -> None:
 
 
 def test_a_tracer_told_to_end_while_processes_are_created(toolchain: Toolchain, htrun: Htrun) -> None:
-    """A process that is killed while it is created is gone, too; each time at another moment."""
+    """A process that is killed while it is being created disappears, too. It is killed at a different moment in each
+    attempt."""
     program = toolchain.compile_text(
         """
         #include <stdio.h>
@@ -297,7 +299,8 @@ def test_a_tracer_told_to_end_while_processes_are_created(toolchain: Toolchain, 
 
 @pytest.mark.heavy("again and again, to meet each moment")
 def test_the_first_process_killed_while_it_creates_another(toolchain: Toolchain, htrun: Htrun) -> None:
-    """Then no event reports the new process, which waits at its first stop; each time at another moment."""
+    """Then no event reports the new process, which waits at its first stop. The creator is killed at a different moment
+    in each attempt."""
     program = toolchain.compile_text(
         """
         #include <stdio.h>
@@ -378,8 +381,8 @@ def test_a_program_killed_before_it_starts(tmp_path: Path, state: str) -> None:
 
 
 def test_children_for_the_parent(toolchain: Toolchain, htrun: Htrun) -> None:
-    """A process that is created with CLONE_PARENT gets what its creator has, not its parent, whichever process exits
-    meanwhile."""
+    """A process that is created with CLONE_PARENT inherits from its creator, not from its parent, even if one of them
+    exits at the same time."""
     program = toolchain.compile_text(
         """
         #define _GNU_SOURCE
@@ -418,7 +421,8 @@ def test_children_for_the_parent(toolchain: Toolchain, htrun: Htrun) -> None:
 
 
 def test_a_process_killed_while_it_creates_one_for_its_parent(toolchain: Toolchain, htrun: Htrun) -> None:
-    """Each time at another moment. All of them exit, and their parent can wait for each."""
+    """The process is killed at a different moment in each attempt. All processes exit, and their parent can wait for
+    each of them."""
     program = toolchain.compile_text(
         """
         #define _GNU_SOURCE
@@ -451,7 +455,8 @@ def test_a_process_killed_while_it_creates_one_for_its_parent(toolchain: Toolcha
 
 
 def test_a_program_killed_while_a_thread_of_it_execs(toolchain: Toolchain, htrun: Htrun) -> None:
-    """After that thread has taken over the id of the first one, without an event, and leaves its old memory."""
+    """This happens after the thread has taken over the id of the first thread without an event, and has left its old
+    memory."""
     program = toolchain.compile_text(
         """
         #include <pthread.h>
@@ -529,7 +534,7 @@ int main(void)
 
 
 def test_the_tracer_has_no_threads_but_its_own(toolchain: Toolchain, htrun: Htrun) -> None:
-    """Libraries that it imports start none. Without a summary, no thread looks up the names of sites."""
+    """Imported libraries start no threads. Without a summary, no thread looks up the names of sites."""
     program = toolchain.compile_text(WAITING, "waiting")
     log = htrun.directory / "log"
     with subprocess.Popen([HTRUN, "-D", log, program], stdin=subprocess.PIPE) as process:
@@ -538,4 +543,4 @@ def test_the_tracer_has_no_threads_but_its_own(toolchain: Toolchain, htrun: Htru
         assert process.stdin is not None
         process.stdin.close()
     assert process.returncode == 0
-    assert len(threads) == 3  # The main thread, the drain, and the one that waits for signals.
+    assert len(threads) == 3  # The main thread, the drain, and the thread that waits for signals.

@@ -25,8 +25,8 @@ from tests.unit.analysis.made import FACTS, Made
 
 SCREENSHOTS = ROOT / "build" / "screenshots"
 LEFT, TOP = 216, 127
-"""The position of the timeline in the window, in CSS pixels (``--labels`` in the style sheet, and the height of what is
-above)."""
+"""The position of the timeline in the window, in CSS pixels: ``--labels`` in the style sheet, and the height of the
+elements above."""
 
 LINES = "[...document.querySelectorAll('#page-statistics tbody tr')]"
 JOB = Pair("job", 1, 2)
@@ -53,7 +53,7 @@ class Shown:
         self.settle()
 
     def settle(self) -> None:
-        """Return when nothing moves any more and everything is drawn."""
+        """Return when no animation runs and everything is drawn."""
         self.tab.run(
             "window.hypertrace.then((page) => new Promise((done) => { let calm = 0; let last = null;"
             " const look = () => { const { begin, end } = page.state.viewport; const now = `${begin} ${end}`;"
@@ -116,7 +116,7 @@ def requests_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def known(tmp_path: Path) -> Path:
-    """The page of a trace of which every event can be named: one request of 25 us with a parse of 10 us in it."""
+    """The page of a trace with named events: a request of 25 us that contains a parse of 10 us."""
     made = Made(tmp_path / "trace", 3, {**FACTS, "named_events": NAMES})
     rows = [
         (10_000, [1, 2**63, 1]),
@@ -166,7 +166,7 @@ def test_it_opens_from_the_disk_in_both_themes(requests_page: Path, open_page: C
 
 @pytest.mark.parametrize("width", [1000, 640, 400])
 def test_a_narrow_window_hides_nothing(requests_page: Path, open_page: Callable[[Path], Shown], width: int) -> None:
-    """All controls are within the window, except those that a table's scroll bar brings there."""
+    """All controls are within the window, except those that become visible by scrolling a table."""
     shown = open_page(requests_page)
     shown.tab.resize(width, 800)
     try:
@@ -200,7 +200,7 @@ LONG_NAME = "a request with a name of several words, and one_identifier_that_can
 
 @pytest.fixture(scope="module")
 def wide_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page whose texts are as long as they come: of names, processes, threads and facts."""
+    """A page with very long texts: names, processes, threads and facts."""
     directory = tmp_path_factory.mktemp("wide")
     names = "".join(
         f'[[event]]\nid = {number}\nname = "{name}"\nphase = "{phase}"\n'
@@ -253,7 +253,7 @@ def test_nothing_that_is_drawn_is_an_element(requests_page: Path, open_page: Cal
 def test_a_drag_measures(known: Path, open_page: Callable[[Path], Shown]) -> None:
     shown = open_page(known)
     shown.show(0, 100_000)
-    # Some pixels beside the begin and the end of the request, on its row: the times snap to these.
+    # A few pixels away from the begin and the end of the request, on its row: the times snap to these.
     shown.tab.drag((shown.x(10_000) + 4, shown.row(1)), (shown.x(35_000) - 3, shown.row(1)))
     assert shown.ask("page.state.range") == {"begin": 10_000, "end": 35_000}
     assert shown.text("#said") == "measured 25.0 µs"
@@ -289,7 +289,7 @@ def test_a_click_shows_all_arguments(known: Path, open_page: Callable[[Path], Sh
     )
     assert cards["Within it"] == {"parse": "10.0 µs", "in none of them": "15.0 µs"}
     assert "Meanwhile" not in cards
-    # Its place in the distribution, which leaves it out itself: it includes a trap.
+    # Its rank in the distribution. The distribution does not contain this span, because it includes a trap.
     assert shown.text("#page-details .wide .caption") == "1 duration; this one is longer than 100% of 1"
     assert shown.ask("page.details.histogram.marked") == 25_000
     assert cards["Begin"] == {"number": str(2**63), "kind": "WRITE", "site": "3"}
@@ -309,7 +309,7 @@ def test_a_click_shows_all_arguments(known: Path, open_page: Callable[[Path], Sh
 
 
 def test_a_span_shows_what_ran_meanwhile(tmp_path: Path, open_page: Callable[[Path], Shown]) -> None:
-    """Of the server's slowest request: the checkpoint that held the lock. A click goes there."""
+    """For the server's slowest request, the page shows the checkpoint that held the lock. A click selects it."""
     trace_of_server(tmp_path / "trace")
     said("view", "trace", directory=tmp_path)
     shown = open_page(tmp_path / "trace.html")
@@ -334,7 +334,7 @@ def test_a_span_shows_what_ran_meanwhile(tmp_path: Path, open_page: Callable[[Pa
 
 
 def test_many_keyed_spans_are_folded(tmp_path: Path, open_page: Callable[[Path], Shown]) -> None:
-    """To the number at a time, and the longest. A search for another unfolds them."""
+    """They are folded to the number at a time, and the longest. A search for another span unfolds them."""
     made = Made(tmp_path / "trace", 3, {**FACTS, "named_events": NAMES})
     edges = sorted(
         [(100 * key, 7, key) for key in range(40)] + [(100 * key + 1_950 + key % 7, 8, key) for key in range(40)]
@@ -387,7 +387,7 @@ def test_a_flame_graph_shows_time_by_nesting(known: Path, open_page: Callable[[P
     shown.picture("flame-light")
     shown.tab.run("(document.querySelector('#page-flame .row button').click(), null)")
     assert shown.ask("page.flame.boxes.at(-1).width") < width / 2
-    # Of what is measured, and of one thread.
+    # The graph of the measured period, and of one thread.
     shown.tab.drag((shown.x(55_000), shown.row(2)), (shown.x(90_000), shown.row(2)), modifiers=1)
     assert shown.ask("page.tabs.current") == "flame"
     assert shown.ask(boxes) == [["all spans", 0, 1_000, 0, 0], ["request", 1, 1_000, 1_000, 1]]
@@ -454,7 +454,8 @@ def test_a_page_opens_at_the_span_of_an_event(known: Path, open_page: Callable[[
 
 
 def test_a_link_shows_the_same_again(requests_page: Path, open_page: Callable[[Path], Shown]) -> None:
-    """The address of the page says what is shown: of times, what is selected, measured, searched and closed."""
+    """The address of the page contains the view: the visible period, the selection, the measured period, the search,
+    and the closed processes."""
     shown = open_page(requests_page)
     shown.tab.resize(1440, 600)
     state = (
@@ -483,7 +484,7 @@ def test_a_link_shows_the_same_again(requests_page: Path, open_page: Callable[[P
     assert (before["tab"], before["scroll"]) == ("trace", 30)
     shown.tab.wait_for("location.hash.includes('y=30') && location.hash.includes('p=trace')")
     link = shown.tab.run("location.href")
-    # In the same tab, by an address that was typed, and in another one.
+    # In the same tab, with a typed address, and in another tab.
     shown.tab.run("(location.hash = '', null)")
     shown.tab.wait_for("document.querySelector('#query').value === ''")
     shown.settle()
@@ -576,7 +577,7 @@ def test_statistics_are_those_of_numpy(tmp_path: Path, open_page: Callable[[Path
         ".map(({ values, ...row }) => ({ ...row, values: [...values] }))"
     )
     values = np.array(row["values"])
-    # Each thread but the first, which has a ring, begins with an event that trapped.
+    # Each thread begins with an event that trapped, except the first thread, which already has a ring.
     assert len(values) == row["count"] == 1001
     assert shown.text("#about").endswith("Without 3 hatched spans, in which an event trapped")
     assert row["total"] == values.sum()
@@ -649,7 +650,7 @@ def test_two_traces_side_by_side(tmp_path: Path, open_page: Callable[[Path], Sho
     shown = open_page(tmp_path / "both.html")
     rows = shown.tab.run("[...document.querySelectorAll('#page-comparison tbody tr')].map((row) => row.innerText)")
     [request] = [row for row in rows if row.startswith("request")]
-    # One of the second holds the first event of a call site, which trapped: it is left out.
+    # A span of the second trace contains the first event of a call site, which trapped, so it is left out.
     assert re.split(r"\s+", request)[1:3] == ["500", "999"]
     # All parses take the same time: one bar.
     picks = "[...document.querySelectorAll('#page-comparison .pick')]"

@@ -1,7 +1,6 @@
 """The page of a trace with a million events, in a browser without a graphics processor.
 
-The limits are for a machine of today. On a slower or busy machine, the limits are scaled by how long a fixed piece of
-work takes there.
+The limits are for a current machine. On a slower or busy machine, they are scaled by the time of a fixed piece of work.
 """
 
 from __future__ import annotations
@@ -75,12 +74,12 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
 
 
 def slowness(tab: Tab) -> float:
-    """How many times slower this machine is now; at least 1."""
+    """The factor by which this machine is slower now; at least 1."""
     return max(1.0, min(float(tab.run(WORK)) for _ in range(TRIES)) / WORK_MS)
 
 
 def drawn_ms(tab: Tab, page: Path) -> float:
-    """How long after the start of its loading the page had drawn its timeline."""
+    """The time from the start of loading until the page has drawn its timeline."""
     tab.open(page)
     tab.run("window.hypertrace.then(() => null)")
     return float(tab.run("performance.getEntriesByName('hypertrace-drawn')[0].startTime"))

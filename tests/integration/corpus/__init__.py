@@ -1,1 +1,2 @@
-"""Small programs, each about one subject, that must do the same with and without htrun; and code that runs them."""
+"""Small programs that must do the same with and without htrun, and code that runs them. Each program is about one
+subject."""

@@ -1,4 +1,5 @@
-// Address space randomisation is as the caller set it: personality, and whether two runs differ.
+// Address space randomisation is as the caller has set it: the personality, and whether the addresses of two runs
+// differ.
 #include "subject.h"
 #include <sys/personality.h>
 

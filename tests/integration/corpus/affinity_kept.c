@@ -1,4 +1,4 @@
-// The processors that a program chooses for itself and its threads stay chosen.
+// htrun does not change the processors that a program chooses for itself and its threads.
 #include "subject.h"
 
 static int allowed(void)

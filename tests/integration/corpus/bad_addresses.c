@@ -1,4 +1,4 @@
-// Calls whose arguments are at unmapped addresses, or half beyond the end of a page: the kernel's own errors.
+// Calls whose arguments are at unmapped addresses, or partly after the end of a page, return the kernel's errors.
 // build: m32
 #include "subject.h"
 
@@ -42,7 +42,7 @@ int main(void)
     for (int left = 0; left < 4; left++)
         ask(end - left);
     ask((char *)-4096L);
-    /* None of it has changed anything. */
+    /* None of these calls has had an effect. */
     mask(SIG_UNBLOCK, SIGUSR1);
     on_signal(SIGSEGV, SIG_DFL, 0);
     mark();

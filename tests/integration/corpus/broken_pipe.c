@@ -1,4 +1,4 @@
-// SIGPIPE kills, is caught or ignored with EPIPE; a shell pipeline whose reader stops early.
+// SIGPIPE kills the program, is handled, or is ignored with EPIPE; a shell pipeline whose reader exits early.
 // build: m32
 #include "subject.h"
 

@@ -1,4 +1,4 @@
-// setresuid in a threaded program reaches every thread, with the C library's internal signals; where it is allowed.
+// setresuid in a program with threads affects all threads (by internal signals of the C library), if it is permitted.
 #include "subject.h"
 
 static int gate[2], answer[2];

@@ -1,4 +1,4 @@
-// Processor time of children and of oneself: counted, and to the right one.
+// The processor time of the process and of its children is counted separately and correctly.
 #include "subject.h"
 #include <sys/times.h>
 

@@ -1,4 +1,4 @@
-// The first process dies with a core file of its own in its directory.
+// The first process dies, and its core file is in its directory.
 // untraced: no, htrun has no core
 #include "subject.h"
 

@@ -1,4 +1,4 @@
-// Death by each fatal signal, sent by the program to itself: the status and the core flag are the program's own.
+// The program sends each fatal signal to itself. The exit status and the core flag are the same as without htrun.
 // build: static, nopie, m32
 // args: 1
 // args: 2

@@ -1,4 +1,4 @@
-// What a parent sees of children that die of every signal from 1 to 64, with and without a core limit.
+// The exit statuses of children that are killed by the signals 1 to 64, with and without a core limit.
 // build: static, m32
 #include "subject.h"
 

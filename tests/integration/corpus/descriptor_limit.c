@@ -1,4 +1,4 @@
-// RLIMIT_NOFILE: the same number of descriptors is free, and the same numbers are given.
+// RLIMIT_NOFILE: the same descriptors are free as without htrun.
 // emit: no, the channel's descriptor takes a number
 #include "subject.h"
 

@@ -1,9 +1,8 @@
 /*
- * Put before a corpus program with -include: the program then emits one event when it starts, one when it ends by
- * exit(), and one at each mark(), so that the channel is mapped and stores trap while its subject is exercised.
- *
- * How many it emitted is counted in the file named by SUBJECT_EVENTS, through a shared mapping: the count survives
- * fork, exec and SIGKILL, needs no descriptor and no system call, and may be raised in a signal handler.
+ * Included before a corpus program with -include. The program then emits one event when it starts, one when it calls
+ * exit(), and one at each mark(). So the channel is mapped and stores trap while the program exercises its subject. The
+ * number of emitted events is in the file named by SUBJECT_EVENTS, which is mapped shared. So the count survives fork,
+ * exec and SIGKILL, needs no descriptor and no system call, and can be incremented in a signal handler.
  */
 #ifndef EMISSION_H
 #define EMISSION_H

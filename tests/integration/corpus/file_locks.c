@@ -1,4 +1,5 @@
-// fcntl locks and flock between processes: a blocked F_SETLKW gives EINTR, is granted, and is dropped at death.
+// fcntl locks and flock between processes: a blocked F_SETLKW fails with EINTR or gets the lock, and the lock is
+// released at the owner's death.
 #include "subject.h"
 #include <sys/file.h>
 

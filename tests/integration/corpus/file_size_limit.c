@@ -1,4 +1,4 @@
-// RLIMIT_FSIZE: SIGXFSZ kills, or the write gives EFBIG.
+// RLIMIT_FSIZE: SIGXFSZ kills the program, or the write fails with EFBIG.
 #include "subject.h"
 
 int main(void)

@@ -1,4 +1,5 @@
-// futex: FUTEX_WAIT gives EINTR after a handler, is restarted with a bitset, woken by FUTEX_WAKE, and times out.
+// futex: FUTEX_WAIT fails with EINTR after a handler, is restarted if it has a bitset, is woken by FUTEX_WAKE, and
+// times out.
 // build: static
 #include "subject.h"
 #include <linux/futex.h>

@@ -1,4 +1,4 @@
-// A handler finds the registers of the interrupted code, may change them, and leaves vector registers unharmed.
+// A handler sees the registers of the interrupted code and may change them. Vector registers do not change.
 // build: static, nopie
 #include "subject.h"
 

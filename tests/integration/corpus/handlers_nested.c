@@ -1,4 +1,4 @@
-// Nested signal handlers: SA_NODEFER, SA_RESETHAND, sa_mask, and which runs first.
+// Nested signal handlers: SA_NODEFER, SA_RESETHAND, sa_mask, and the order of handlers.
 // build: static, m32
 #include "subject.h"
 

@@ -1,4 +1,5 @@
-// Process group, session, parent, terminal and users are those that the caller gives; the harness names them.
+// The process group, session, parent, terminal and users are those of the caller, which the harness passes as
+// arguments.
 // untraced: no, its parent is htrun
 #include "subject.h"
 

@@ -1,4 +1,5 @@
-// The open descriptors, their flags and kinds are the caller's, none more; also those of children and after exec.
+// The program has exactly the caller's descriptors, with the same flags and kinds. This is also true of children, and
+// after exec.
 // emit: no, the channel's descriptor is one more
 #include "subject.h"
 #include <dirent.h>

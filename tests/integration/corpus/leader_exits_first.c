@@ -1,4 +1,5 @@
-// The main thread leaves by pthread_exit and the others go on; the last one's end is the process's end, with status 0.
+// The main thread calls pthread_exit, and the other threads continue. When the last thread exits, the process exits
+// with status 0.
 // build: static, m32
 #include "subject.h"
 

@@ -1,4 +1,5 @@
-// A process whose leader has exited is no zombie for its parent; a thread's exit_group gives the status; signals reach it.
+// A process whose leader has exited is not a zombie for its parent. exit_group in a thread sets the exit status.
+// Signals reach the process.
 #include "subject.h"
 
 static int ready[2];

@@ -1,4 +1,5 @@
-// All resource limits, nice value, scheduling policy, processors allowed, umask and directory are the caller's.
+// All resource limits, the nice value, the scheduling policy, the permitted processors, the umask and the directory are
+// those of the caller.
 #include "subject.h"
 
 int main(void)

@@ -1,10 +1,10 @@
-// A wait with a limit ends at the limit, and not before, although ignored signals arrive meanwhile.
+// A wait with a time limit ends at the limit and not earlier, although ignored signals arrive during the wait.
 // build: m32
 #include "waits_with_limits.h"
 
 enum { LIMIT = 80, MANY = 40 };
 
-/* The same call again, with the same arguments, after one that an event has ended: it has a limit of its own. */
+/* The same call with the same arguments, after a call that an event has ended. It has a separate time limit. */
 static void wait_once_more(void)
 {
     int ends[2];
@@ -42,7 +42,7 @@ int main(void)
             int64_t start = now_ms();
             long result = limited[i].wait_for(LIMIT);
             int64_t took = now_ms() - start;
-            /* The kernel counts in ticks, so some are a millisecond short. */
+            /* The kernel counts in ticks, so some waits are a millisecond too short. */
             say("%s: %ld, %s", limited[i].name, result,
                 took < LIMIT - 20 ? "too early" : took > MANY * LIMIT ? "much too late" : "in time");
         }

@@ -1,4 +1,5 @@
-// Two hundred threads that come and go, 20 at a time, joined, with results; and detached ones that the end kills.
+// Two hundred threads, 20 at a time, which are joined and return results; and detached threads that are killed when the
+// process exits.
 // build: static, m32
 #include "subject.h"
 

@@ -1,4 +1,4 @@
-// Masks, pending signals and dispositions over fork and exec, as POSIX has them.
+// Masks, pending signals and dispositions after fork and exec, as POSIX requires.
 #include "subject.h"
 
 static void handler(int number)

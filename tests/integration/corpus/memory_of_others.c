@@ -1,4 +1,4 @@
-// A program that reads its own memory and a child's by /proc/PID/mem and process_vm_readv.
+// A program that reads its own memory and that of a child, with /proc/PID/mem and process_vm_readv.
 #include "subject.h"
 #include <sys/uio.h>
 

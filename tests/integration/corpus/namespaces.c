@@ -1,4 +1,5 @@
-// A child in a process-id and user namespace of its own is its process 1; grandchildren and death by the kernel there.
+// A child in a new PID and user namespace is process 1 of the namespace. It has children, which the kernel kills when
+// it exits.
 #include "subject.h"
 
 int main(void)

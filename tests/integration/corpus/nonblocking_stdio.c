@@ -1,4 +1,4 @@
-// O_NONBLOCK and O_APPEND of the standard streams stay as they are, and as the program sets them.
+// O_NONBLOCK and O_APPEND of the standard streams do not change, except when the program changes them.
 #include "subject.h"
 
 int main(void)

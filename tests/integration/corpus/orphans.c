@@ -1,4 +1,4 @@
-// Orphans go to the nearest subreaper, which reaps them; without one they lose their parent.
+// Orphans become children of the nearest subreaper, which reaps them; without a subreaper, they lose their parent.
 #include "subject.h"
 
 static int told[2], gate[2];

@@ -1,4 +1,4 @@
-"""Run a command in its own directory and collect everything that a caller can see of it."""
+"""Runs a command in a new directory, and collects all effects that a caller can see."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECONDS = 240
 
 @dataclass(frozen=True)
 class Outcome:
-    """``code``: CLD_EXITED, CLD_KILLED or CLD_DUMPED; ``status``: exit status or signal; ``files``: those that it
+    """``code``: CLD_EXITED, CLD_KILLED or CLD_DUMPED; ``status``: exit status or signal; ``files``: the files that it
     leaves, by name."""
 
     stdout: bytes

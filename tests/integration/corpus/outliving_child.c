@@ -1,4 +1,5 @@
-// The first process ends while its child goes on writing to the same pipe: its status and all output arrive.
+// The first process exits while its child continues to write to the same pipe. The caller gets the exit status and all
+// output.
 #include "subject.h"
 
 int main(void)

@@ -1,4 +1,4 @@
-// /proc/self/exe, cmdline, comm and the auxiliary vector are the program's.
+// /proc/self/exe, cmdline, comm and the auxiliary vector describe the program.
 // build: static, nopie
 // args: first second
 #include "subject.h"

@@ -1,4 +1,4 @@
-// pidfd: signals with data, waiting, descriptors taken from a child, and the end of a process that never was one's own.
+// pidfd: signals with data, waiting, descriptors taken from a child, and the exit of a process that is not a child.
 #include "subject.h"
 #include <sys/epoll.h>
 

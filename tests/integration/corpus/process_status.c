@@ -1,4 +1,4 @@
-// The fields of /proc/self/status about signals, capabilities and threads; and the settings beside it.
+// The fields of /proc/self/status about signals, capabilities and threads, and related settings.
 // untraced: no, it gets SIGKILL when htrun dies
 #include "subject.h"
 
@@ -12,7 +12,7 @@ static void show_file(const char *path)
     say("%s: %s", path, text);
 }
 
-/* Who has mapped the channel seems to catch SIGSEGV (docs/how-it-works.md). */
+/* A process that has mapped the channel seems to catch SIGSEGV (docs/how-it-works.md). */
 static void show_field(const char *line)
 {
     unsigned long long caught;

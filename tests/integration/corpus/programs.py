@@ -1,4 +1,4 @@
-"""The programs of the corpus, and how each is built and run according to the comments at its top.
+"""The programs of the corpus. The comments at the top of each program define how it is built and run.
 
 The first line says what the program checks. These lines may follow::
 
@@ -23,7 +23,7 @@ from tests.support.toolchain import Toolchain
 CORPUS = Path(__file__).parent
 _TARGETS = {"static": STATIC, "nopie": NO_PIE, "m32": I686}
 _RUNS_OF_OTHER_TARGETS = 2
-"""Of a program with many argument lists, how many are run where it is not built natively."""
+"""The number of argument lists that are used if a program is not built natively."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Program:
 
     @classmethod
     def read(cls, source: Path) -> Program:
-        """The program of a file, after a look at the comments at its top."""
+        """The program of a file, described by the comments at its top."""
         comments = takewhile(lambda line: line.startswith("// "), source.read_text().splitlines())
         stated = [comment.removeprefix("// ").partition(": ") for comment in comments]
         words = [word.strip() for key, _, value in stated if key == "build" for word in value.split(",")]

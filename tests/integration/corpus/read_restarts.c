@@ -1,4 +1,4 @@
-// A blocking read is restarted after a handler with SA_RESTART and gives EINTR without it.
+// A blocking read is restarted after a handler with SA_RESTART, and fails with EINTR without it.
 // build: static, m32
 #include "subject.h"
 

@@ -1,4 +1,5 @@
-// Real-time signals are queued and delivered lowest number first, each in the order sent; ordinary ones are merged.
+// Real-time signals are queued. They are delivered in the order of their numbers, and those with equal numbers in the
+// order in which they were sent. Ordinary signals are merged.
 // build: m32
 #include "subject.h"
 

@@ -1,4 +1,4 @@
-// rseq is registered for each thread and after fork and exec, and membarrier answers.
+// rseq is registered for each thread, and after fork and exec; membarrier works.
 // emit: no, htrun registers for membarrier's core serialisation to patch code, which the program can see
 #include "subject.h"
 #include <linux/membarrier.h>

@@ -1,4 +1,4 @@
-// io_uring set up by bare system calls: a no-op and its completion, where the kernel allows it.
+// io_uring is set up by direct system calls: a no-op and its completion, if the kernel permits io_uring.
 #include "subject.h"
 #include <linux/io_uring.h>
 

@@ -1,4 +1,5 @@
-// The program's own seccomp filter: errno, SIGSYS with its data, death, and a tracer that alone would not be there.
+// The program's own seccomp filter: errno, SIGSYS with its data, death, and SECCOMP_RET_TRACE, for which there is no
+// tracer without htrun.
 #include "subject.h"
 #include <linux/audit.h>
 #include <linux/filter.h>

@@ -1,4 +1,5 @@
-// A fault while SIGSEGV is blocked kills although there is a handler; one sent by kill waits until it is unblocked.
+// A fault while SIGSEGV is blocked kills the program even if it has a handler. A SIGSEGV that is sent by kill stays
+// pending until it is unblocked.
 // build: static, m32
 #include "subject.h"
 

@@ -1,4 +1,4 @@
-// A fault inside the SIGSEGV handler kills, and with SA_NODEFER nests.
+// A fault inside the SIGSEGV handler kills the program; with SA_NODEFER, the handler is called again.
 #include "subject.h"
 
 static int depth;

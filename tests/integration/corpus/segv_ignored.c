@@ -1,4 +1,5 @@
-// A fault while SIGSEGV is ignored kills; one sent by kill is ignored; the disposition outlives both and an exec.
+// A fault while SIGSEGV is ignored kills the program. A SIGSEGV that is sent by kill is ignored. Neither these signals
+// nor an exec changes the disposition.
 // build: static, m32
 #include "subject.h"
 

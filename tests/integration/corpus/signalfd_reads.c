@@ -1,4 +1,4 @@
-// signalfd: blocked signals are read with sender and value, in order; poll sees them.
+// signalfd: blocked signals are read with their sender and value, in order; poll reports them.
 #include "subject.h"
 #include <sys/signalfd.h>
 

@@ -1,4 +1,4 @@
-// Stack overflow without an alternate stack kills by SIGSEGV, handler or not.
+// A stack overflow without an alternate stack kills the program by SIGSEGV, with or without a handler.
 // build: static, m32
 #include "subject.h"
 

@@ -1,4 +1,4 @@
-// SIGSTOP stops all threads of a process, SIGCONT lets all go on, and a thread made just before counts as one of them.
+// SIGSTOP stops all threads of a process, including a thread that was created just before, and SIGCONT continues them.
 #include "subject.h"
 
 static uint64_t *counters;

@@ -1,8 +1,8 @@
 /*
- * What every program of the corpus shares: unbuffered output, checked calls, and words for wait statuses.
+ * The common code of the programs of the corpus: unbuffered output, checked calls, and words for wait statuses.
  *
  * A program prints only what is the same in every run: no identifiers, addresses or times.
- * mark() emits one event when the program is built with emission.h, and is nothing otherwise.
+ * mark() emits one event if the program is built with emission.h, and does nothing otherwise.
  */
 #ifndef SUBJECT_H
 #define SUBJECT_H
@@ -41,7 +41,7 @@ static inline void mark(void)
 }
 #endif
 
-/* One line to standard output at once, so that the order of lines is the order of what happened. */
+/* Writes one line to standard output immediately, so that the order of lines is the order of events. */
 __attribute__((format(printf, 1, 2), unused)) static void say(const char *format, ...)
 {
     va_list arguments;
@@ -54,7 +54,7 @@ __attribute__((format(printf, 1, 2), unused)) static void say(const char *format
         _exit(98);
 }
 
-/* The value of a call that must not give -1; status 99 otherwise. */
+/* The result of a call that must not be -1; otherwise the program exits with status 99. */
 #define MUST(call)                                                                                          \
     ({                                                                                                      \
         __typeof__(call) must_value_ = (call);                                                                  \
@@ -99,7 +99,7 @@ __attribute__((unused)) static const char *reaped(pid_t child)
     return described(status);
 }
 
-/* A store to an unmapped address that the compiler doesn't know. */
+/* A store to an unmapped address. The compiler does not know the address. */
 __attribute__((unused)) static void fault_at(uintptr_t address)
 {
     __asm__ volatile("" : "+r"(address));
@@ -132,14 +132,14 @@ __attribute__((unused)) static sigset_t set_of(int number)
     return set;
 }
 
-/* SIG_BLOCK, SIG_UNBLOCK of one signal in this thread. */
+/* Blocks or unblocks (SIG_BLOCK, SIG_UNBLOCK) one signal in this thread. */
 __attribute__((unused)) static void mask(int how, int number)
 {
     sigset_t set = set_of(number);
     MUST0(pthread_sigmask(how, &set, NULL));
 }
 
-/* Status 95 if the child has ended. A thread that is no child of this process is not looked at. */
+/* Exits with status 95 if the child has exited. Threads that are not children of this process are not checked. */
 __attribute__((unused)) static void must_live(pid_t child)
 {
     siginfo_t ended;
@@ -161,7 +161,7 @@ __attribute__((unused)) static void await_blocked(pid_t thread, long call)
         close(file);
         text[length] = 0;
         long now = strtol(text, NULL, 10);
-        /* A call that was woken for a tracer may be waiting again under the name of its own restart. */
+        /* A call that was woken for a tracer may be waiting again in a different call, restart_syscall. */
         if (text[0] != 'r' && (now == call || now == SYS_restart_syscall))
             return;
         if (now == -1)
@@ -170,7 +170,7 @@ __attribute__((unused)) static void await_blocked(pid_t thread, long call)
     }
 }
 
-/* Waits until the leader of a process with other threads has ended, which no call waits for. */
+/* Waits until the leader of a process with other threads has exited. No system call waits for this. */
 __attribute__((unused)) static void await_leader_gone(pid_t process)
 {
     char path[64], text[512];
@@ -186,7 +186,7 @@ __attribute__((unused)) static void await_leader_gone(pid_t process)
     }
 }
 
-/* Waits until all writers of the pipe are gone. */
+/* Waits until no process has the pipe open for writing. */
 __attribute__((unused)) static void await_end(int pipe_end)
 {
     char byte;

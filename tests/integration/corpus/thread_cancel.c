@@ -36,7 +36,7 @@ int main(void)
         void *result;
         __atomic_store_n(&ready, 0, __ATOMIC_SEQ_CST);
         MUST0(pthread_create(&thread, NULL, sleeps, (void *)(uintptr_t)names[i]));
-        /* Asynchronous, it may be cancelled before it has anything to clean up. */
+        /* With asynchronous cancellation, the thread may be cancelled before it has anything to clean up. */
         while (!__atomic_load_n(&ready, __ATOMIC_SEQ_CST))
             sched_yield();
         MUST0(pthread_cancel(thread));

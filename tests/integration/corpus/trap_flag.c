@@ -1,4 +1,4 @@
-// A program that single-steps itself with the trap flag, and one with breakpoints of its own.
+// A program that single-steps itself with the trap flag, and a program that sets breakpoints in its own code.
 // build: static, nopie
 #include "subject.h"
 

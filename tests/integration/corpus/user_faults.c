@@ -1,4 +1,4 @@
-// userfaultfd: a thread answers the faults of another, where the kernel allows it.
+// userfaultfd: a thread handles the faults of another thread, if the kernel permits it.
 #include "subject.h"
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>

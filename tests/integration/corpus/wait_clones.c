@@ -1,4 +1,5 @@
-// Children made by clone with another exit signal or none: __WCLONE and __WALL see them, plain waitpid does not.
+// Children that clone creates with another exit signal, or without one: __WCLONE and __WALL wait for them, waitpid
+// without these flags does not.
 #include "subject.h"
 
 static pid_t cloned(unsigned long flags, int status)

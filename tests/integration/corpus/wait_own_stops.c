@@ -19,7 +19,7 @@ static int next_code(void)
     return code;
 }
 
-/* A code may be lost: while one SIGCHLD waits to be handled, the next is dropped. */
+/* A code may be lost: while one SIGCHLD is pending, the next one is dropped. */
 static void forget_codes(void)
 {
     char code;

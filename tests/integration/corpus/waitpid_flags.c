@@ -24,7 +24,8 @@ int main(void)
         await_post(gate[0]);
         raise(SIGSTOP);
         mark();
-        /* Not before it was seen to run: a new stop takes the news of the last continuation away. */
+        /* The child must not stop before the parent has seen that it runs: a new stop discards the report of the last
+         * continuation. */
         await_post(gate[0]);
         raise(SIGTSTP);
         await_post(gate[0]);

@@ -1,4 +1,5 @@
-// What SIGSTOP and SIGCONT do to a wait with a limit (signal(7)): some end with EINTR, most go on. SIGCONT alone ends none.
+// The effect of SIGSTOP and SIGCONT on waits with a time limit (signal(7)): some fail with EINTR, most continue.
+// SIGCONT alone has no effect on them.
 // build: m32
 #include "waits_with_limits.h"
 

@@ -1,5 +1,5 @@
 // Signals that the process ignores do not end epoll_wait, an inotify read, poll, pause, msgrcv or semop.
-// The kernel wakes a traced thread for an ignored signal; ptrace(2) names the first two as calls that suffer.
+// The kernel wakes a traced thread for an ignored signal. According to ptrace(2), this affects the first two calls.
 #include "subject.h"
 #include <sys/epoll.h>
 #include <sys/inotify.h>

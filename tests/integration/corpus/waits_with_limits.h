@@ -1,4 +1,5 @@
-/* Waits with a limit in ms, each of a kind that the kernel treats in its own way. They return the result, or minus errno. */
+/* Waits with a time limit in ms, of each kind that the kernel handles differently. They return the result, or minus
+ * errno. */
 #ifndef WAITS_WITH_LIMITS_H
 #define WAITS_WITH_LIMITS_H
 

@@ -1,4 +1,4 @@
-/* Waiting until another thread waits: for guests whose own system calls are compared with those that strace shows. */
+/* Waits until another thread waits. For guests whose system calls are compared with those that strace shows. */
 #ifndef AWAIT_CALL_H
 #define AWAIT_CALL_H
 
@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 /*
- * Returns when the thread sleeps in the system call with this number, as shown in /proc. How often it has to
- * look differs from run to run: it uses pread64 and sched_yield, which the comparison leaves out.
+ * Returns when the thread sleeps in the system call with this number, as shown in /proc. The number of attempts differs
+ * from run to run, so this function uses only pread64 and sched_yield, which the comparison leaves out.
  */
 static void await_call(const char *thread, long call)
 {

@@ -1,4 +1,4 @@
-/* A channel taken apart by hand, for guests that misuse it. */
+/* Direct access to the parts of a channel, for guests that misuse the channel. */
 #ifndef BAD_GUEST_H
 #define BAD_GUEST_H
 

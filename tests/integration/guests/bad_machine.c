@@ -1,6 +1,6 @@
 /*
- * What a machine's guest can make its emulator do with the channel, short of events: run as qemu-system-something.
- * Nothing of it takes effect, and each instruction leaves its registers as if nothing had.
+ * Accesses to the channel, other than events, that a machine's guest can make its emulator perform. The program has the
+ * name of a qemu-system. The accesses have no effect, and the registers after each instruction show this.
  */
 #include "bad_guest.h"
 
@@ -43,7 +43,8 @@ static void atomics(unsigned char *at, uint64_t held)
     __asm__ volatile("lock incl (%0)\n\torl $7, (%0)\n\tnotb (%0)\n\tbtsl $1, (%0)" : : "r"(at) : "memory", "cc");
 }
 
-/* As memset() does on some processors: which instructions it uses depends on the processor, so it is not called here. */
+/* The instructions that memset() uses on some processors. They depend on the processor, so memset() itself is not
+ * called. */
 static void fill(unsigned char *at, size_t size)
 {
     for (size_t done = 0; done < size; done += 16) {
@@ -98,7 +99,7 @@ int main(void)
     blocks(channel + CONTROL + 0x1000, 4096);
     CHECK(memcmp(channel, MAGIC, 8) == 0);
     CHECK(all_zero(channel + CONTROL, CONTROL));
-    /* A block that begins where nothing can be written, and ends where it can. */
+    /* A block that begins in memory that cannot be written, and ends in memory that can be written. */
     __asm__ volatile("rep stosb" : "+D"(edge), "+c"(count) : "a"(7) : "memory");
     CHECK(all_zero(channel + DATA - 16, 16));
     CHECK(channel[DATA] == 7 && channel[DATA + 15] == 7 && channel[DATA + 16] == 0);

@@ -1,4 +1,5 @@
-/* Maps the channel 1,000 times, closes its descriptor, unmaps one mapping and uses its place for ordinary memory. */
+/* Maps the channel 1,000 times, closes its descriptor, unmaps one mapping, and maps ordinary memory at the same
+ * address. */
 #include "bad_guest.h"
 
 int main(void)

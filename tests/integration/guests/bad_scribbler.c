@@ -1,4 +1,4 @@
-/* Writes over all data, then over the header through every way there is, and goes on to emit. */
+/* Overwrites all data, then tries to overwrite the header in every possible way, and continues to emit. */
 #include "bad_guest.h"
 
 static sigjmp_buf back;

@@ -1,5 +1,6 @@
-/* A program whose own seccomp filter denies some calls with an errno: to it, to its threads, to the processes that it
-   creates and to the program that one of them starts. It prints how often a call was denied as the filter says. */
+/* A program whose own seccomp filter denies some calls with an errno. The filter applies to the program, its threads,
+ * the processes that it creates, and the program that one of them starts. It prints the number of calls that were
+ * denied as expected. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/filter.h>

@@ -1,4 +1,4 @@
-/* A program with a seccomp filter of its own, which asks for a tracer at one call and denies another. */
+/* A program with its own seccomp filter, which returns SECCOMP_RET_TRACE for one call and denies another call. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/filter.h>

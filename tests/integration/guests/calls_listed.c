@@ -1,7 +1,6 @@
-/* Asks for the system calls that its standard input lists, none of which is made: a filter of the program's own refuses
-   whatever comes from the two instructions below. So any call can be asked for, with any arguments.
-
-   A call is eight words: 0 for the interface of x86-64 or 1 for that of i386, the number, six arguments. */
+/* Makes the system calls that its standard input lists. The program's own seccomp filter denies all calls of the two
+ * instructions below, so that no call has an effect. So the list can contain any call with any arguments. A call
+ * consists of eight words: 0 for the interface of x86-64 or 1 for that of i386, the number, and six arguments. */
 #define _GNU_SOURCE
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -12,7 +11,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-/* Of struct call, in the register of the first argument. */
+/* The offset in struct call, whose address is in the register of the first argument. */
 __asm__(".text\n"
         "call_64:\n"
         "    push %rbp\n    push %rbx\n"

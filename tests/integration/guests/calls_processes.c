@@ -1,4 +1,4 @@
-/* Processes that begin and end in every way, one after the other; the first argument says which part this one plays. */
+/* Processes that start and exit in every way, one after the other. The first argument is the role of this process. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <signal.h>

@@ -1,4 +1,4 @@
-/* Calls that a signal interrupts: restarted by the kernel, by restart_syscall, and not at all. */
+/* Calls that a signal interrupts: they are restarted by the kernel, restarted by restart_syscall, or not restarted. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <signal.h>
@@ -35,10 +35,10 @@ static int ended_read(void) {
     return interrupted_read(0);
 }
 
-/* Its parent stops it and lets it go on, and the kernel goes on with what is left of the sleep. */
+/* The parent stops and continues the process, and the kernel continues with the remaining time of the sleep. */
 static int stopped_sleep(void) {
     struct timespec long_enough = {.tv_sec = 2};
-    /* Which call the C library would make depends on its version. */
+    /* The call that the C library would make depends on its version. */
     return syscall(SYS_nanosleep, &long_enough, NULL) == 0 ? 0 : 100;
 }
 
@@ -61,7 +61,7 @@ static int told(int (*body)(void), long call, int number) {
 }
 
 int main(void) {
-    /* SIGCHLD of a child that stops or continues would interrupt waitpid(), or come just before it. */
+    /* SIGCHLD of a child that stops or continues would interrupt waitpid(), or arrive just before it. */
     struct sigaction action = {.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDSTOP};
     if (pipe(ends) != 0 || sigaction(SIGCHLD, &action, NULL) != 0) {
         return 1;

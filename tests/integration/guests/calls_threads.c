@@ -1,4 +1,5 @@
-/* Threads that begin and end, and one that starts another program, which then is the process's only one. */
+/* Threads that start and exit, and a thread that executes another program, after which it is the only thread of the
+ * process. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@ static void *works(void *number) {
 
 static void *replaces(void *unused) {
     char *const arguments[] = {program, "again", NULL};
-    /* The first thread is to end within a call: that in which it waits for this one. */
+    /* The first thread must be killed within a call: the call with which it waits for this thread. */
     await_call("self", SYS_futex);
     execv(program, arguments);
     return unused;

@@ -1,4 +1,5 @@
-/* Events that a test can check one by one: who emits, which of its events, its process, and a check sum. */
+/* Events that a test can check one by one. They contain the emitter, the number of the event, the process, and a
+ * checksum. */
 #ifndef EXACT_EVENTS_H
 #define EXACT_EVENTS_H
 
@@ -31,7 +32,7 @@ static inline void start_events(void)
     check(qemu_hypertrace_init(NULL) == 0, "qemu_hypertrace_init");
 }
 
-/* `slot` is the caller's own; `who` is any name of the emitter, the same for all its events. */
+/* `slot`: a slot that only the caller uses. `who`: a number that identifies the emitter in all its events. */
 static inline void emit_in(uint64_t slot, uint64_t who, uint64_t number)
 {
     uint64_t *data = qemu_hypertrace_data(slot);
@@ -49,7 +50,7 @@ static inline void emit_run(uint64_t who, uint64_t count)
         emit_in(slot, who, number);
 }
 
-/* The first process of the run ends here; what goes on is a child of it, which has seen it end. */
+/* The first process of the run exits here. A child of it continues after it has seen the exit. */
 static inline void outlive_the_first(void)
 {
     int gate[2];

@@ -1,4 +1,4 @@
-/* Emits until it is killed, and prints after each 100 events how many it has certainly emitted. */
+/* Emits until it is killed. After each 100 events, it prints the number of events that it has certainly emitted. */
 #include "exact_events.h"
 
 int main(void)

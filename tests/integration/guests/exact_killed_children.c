@@ -1,6 +1,6 @@
 /*
- * The first process ends at once. Its child starts children that emit without end and kills each during its
- * events; it prints how many events each child has certainly emitted.
+ * The first process exits immediately. Its child starts children that emit forever, and kills each of them while it
+ * emits. It prints the number of events that each child has certainly emitted.
  */
 #include "exact_events.h"
 

@@ -1,6 +1,6 @@
 /*
- * The first process ends at once. Its child starts processes whose threads start threads without end, and
- * ends them in between by an exec or a kill.
+ * The first process exits immediately. Its child starts processes whose threads start further threads forever, and ends
+ * them by an exec or a kill.
  */
 #include "exact_events.h"
 

@@ -1,4 +1,4 @@
-/* Eight threads emit 1,000 events each, all at once. */
+/* Eight threads emit 1,000 events each, at the same time. */
 #include "exact_events.h"
 
 static pthread_barrier_t barrier;

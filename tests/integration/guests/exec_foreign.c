@@ -1,6 +1,6 @@
 /*
- * Starts PROGRAM, which prints its arguments, with hardly any stack: argv[1] PROGRAM, argv[2] how many
- * arguments, argv[3] how many bytes each. The program may be for another machine.
+ * Executes PROGRAM with very little stack. PROGRAM prints its arguments, and may be for another machine. argv[1] is
+ * PROGRAM, argv[2] the number of arguments, and argv[3] the number of bytes of each argument.
  */
 #define _GNU_SOURCE
 #include <assert.h>
@@ -46,7 +46,7 @@ static int exec_words(void *unused)
     return 99;
 }
 
-/* A vfork child whose stack is a small one in the middle of memory that is full. */
+/* A vfork child with a small stack in the middle of other data. */
 static void from_a_small_stack(void)
 {
     char *memory = mmap(NULL, 2 * AROUND, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -98,7 +98,7 @@ static void side_by_side(void)
     }
 }
 
-/* Exec fails, since the emulator gets more than there may be; the program then goes on as it was. */
+/* Exec fails, since the emulator's arguments are too long. The program continues unchanged. */
 static void too_much(void)
 {
     size_t count = 40, i;

@@ -1,4 +1,4 @@
-/* What the guests of tests/integration/test_hazards.py share. Each is called with the name of a case. */
+/* The common code of the guests of tests/integration/test_hazards.py. The argument of a guest is the name of a case. */
 #ifndef HAZARD_H
 #define HAZARD_H
 
@@ -23,12 +23,13 @@
 
 #define PAGE 4096
 
-/* A piece of code that stores @index to the control word and does nothing else that can be seen. */
+/* Code that stores @index to the control word and has no other visible effect. */
 typedef void emitter(volatile uint32_t *control, uint32_t index);
 
 static volatile uint32_t *control;
-static __thread uint64_t emitted;       /* by this thread: each event's first argument is its number */
-static uint64_t total;                  /* by all threads and processes that have reported */
+static __thread uint64_t emitted;       /* the number of events of this thread; the first argument of an event is its
+number */
+static uint64_t total;                  /* the number of events of all threads and processes that have reported */
 
 /* The control word of the library's mapping. */
 __attribute__((unused)) static void open_channel(void)
@@ -41,7 +42,8 @@ __attribute__((unused)) static void open_channel(void)
     control = qemu_hypertrace_control_ + QEMU_HYPERTRACE_BIAS_;
 }
 
-/* One event of index @index by @how; its arguments are its number and three values to recognise it by. */
+/* Emits an event with the index @index by the code @how. The arguments are the event's number and three values by which
+ * the test recognises it. */
 __attribute__((unused)) static void emit_as(emitter *how, uint32_t index)
 {
     volatile uint64_t *data = qemu_hypertrace_data(index);
@@ -58,14 +60,14 @@ __attribute__((unused)) static void emit(emitter *how)
     emit_as(how, 0);
 }
 
-/* This thread has reported all of its events. */
+/* Adds the number of this thread's events to the total. */
 __attribute__((unused)) static void tell(void)
 {
     __atomic_add_fetch(&total, emitted, __ATOMIC_SEQ_CST);
     emitted = 0;
 }
 
-/* The end of a guest: what htrun must have seen. */
+/* Ends a guest: prints what htrun must have recorded. */
 __attribute__((unused)) static int done(void)
 {
     tell();
@@ -78,7 +80,7 @@ __attribute__((unused)) static void site(const char *what, const void *address)
     printf("site %#lx %s\n", (unsigned long)address, what);
 }
 
-/* Code of @size bytes at @offset into fresh pages that can't be written any more. */
+/* Maps new pages with @size bytes of code at @offset, and makes them read-only. */
 __attribute__((unused)) static char *generated(const void *code, size_t size, size_t offset)
 {
     size_t length = (offset + size + 2 * PAGE - 1) / PAGE * PAGE;

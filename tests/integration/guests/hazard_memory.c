@@ -1,11 +1,11 @@
-/* hazard_memory CASE: what a patched program does with its memory. */
+/* hazard_memory CASE: a patched program that uses its memory in various ways. */
 #include "hazard.h"
 
 #include <sys/resource.h>
 
 __asm__(".text\n"
         ".balign 64\n"
-        /* copy_words(to, from, count): an ordinary helper that may hit any memory. */
+        /* copy_words(to, from, count): an ordinary function that may write to any memory. */
         ".globl copy_words\n"
         "copy_words:\n"
         "testq %rdx, %rdx\n"
@@ -102,7 +102,7 @@ static void shared_helper(void)
     site("jump", copy_words_site);
 }
 
-/* The trampoline's place below the red zone is a guard page: there the store is left to itself. */
+/* The memory below the red zone, which a trampoline needs, is a guard page. Then the original store is executed. */
 static void guard_page(void)
 {
     char *stack = mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -113,7 +113,7 @@ static void guard_page(void)
     for (i = 0; i < 500; i++) {
         qemu_hypertrace_data(1)[0] = emitted++;
         on_stack(control, 1, stack + 2 * PAGE);
-        /* All below is the guard page, or from the third register on, or the flags. */
+        /* The guard page begins directly below, or at the place of the third saved register, or of the flags. */
         qemu_hypertrace_data(1)[0] = emitted++;
         on_stack(control, 1, stack + PAGE + 8 * (i % 26));
         on_stack(&plain, i, stack + PAGE + 8 * (i % 26));
@@ -182,7 +182,8 @@ static void w_xor_x(void)
     assert(trampolines > 0 && rings == 1);
 }
 
-/* The channel is unmapped and mapped again, here and elsewhere; in between its address is ordinary memory. */
+/* The channel is unmapped and mapped again, at the same address and at others. In between, its address is ordinary
+ * memory. */
 static void remapped(void)
 {
     volatile uint32_t *former;
@@ -254,7 +255,7 @@ static void many_threads(void)
     site("jump", (const void *)plain_store);
 }
 
-/* All that a jump could reach is taken: the site goes on trapping. */
+/* All memory that a jump could reach is in use, so the site keeps trapping. */
 static void no_window(void)
 {
     const uintptr_t reach = UINT64_C(0x81000000);
@@ -273,7 +274,7 @@ static void no_window(void)
             break;
         }
     }
-    /* The rest piece by piece, between what is mapped. */
+    /* Map the rest, in the gaps between existing mappings. */
     for (i = 0; i < 2; i++) {
         FILE *maps = fopen("/proc/self/maps", "r");
         unsigned long last = low, start, end;
@@ -302,7 +303,7 @@ static void no_window(void)
     site("refused", code);
 }
 
-/* The same address has other code again and again. */
+/* The code at an address is replaced repeatedly. */
 static void regenerated(void)
 {
     static const char codes[3][16] = {
@@ -324,7 +325,7 @@ static void regenerated(void)
     }
 }
 
-/* An emulator translates so much code that its cache overflows, and forgets all. */
+/* An emulator translates so much code that its cache overflows and is discarded. */
 static void code_cache(void)
 {
     enum { FUNCTIONS = 5000, ROOM = 16, TURNS = 100 };
@@ -349,7 +350,8 @@ static void code_cache(void)
     }
 }
 
-/* Only the code after a short store is rewritten: a jump that had borrowed it would lead anywhere. */
+/* Only the code after a short store is rewritten. A jump that had borrowed this code would then lead to a random
+ * address. */
 static void rewritten_behind(void)
 {
     static const char code[] = {'\x89', '\x77', '\x00', '\xb8', '\x00', '\x00', '\x00', '\x00', '\xc3'};  /* ...; movl $0,%eax; ret */
@@ -370,7 +372,7 @@ static void rewritten_behind(void)
     site("refused", memory);
 }
 
-/* The guest puts a breakpoint over a site that is patched, and takes it away. */
+/* The guest sets a breakpoint at a patched site, and removes it. */
 static volatile sig_atomic_t traps;
 
 static void step_over(int number, siginfo_t *info, void *context)
@@ -404,7 +406,7 @@ static void breakpoint_over(void)
     site("jump", memory);
 }
 
-/* The heap grows by brk() as it would alone. */
+/* The heap can grow by brk() as it can without htrun. */
 static void heap_grows(void)
 {
     char *start = sbrk(0);
@@ -417,7 +419,7 @@ static void heap_grows(void)
     site("jump", (const void *)plain_store);
 }
 
-/* In memory: htrun/rings/layout.py, TABLE_SIZE. */
+/* The size of the table in memory (htrun/rings/layout.py, TABLE_SIZE). */
 enum { TABLE_SIZE = 0x80000 };
 
 static void emit_hundred(void)
@@ -429,7 +431,8 @@ static void emit_hundred(void)
     }
 }
 
-/* Whether a line of /proc/self/maps is of the memory that the variable UNMAPS names; "table" is the one without. */
+/* Whether a line of /proc/self/maps describes the memory that the variable UNMAPS names. "table" is the mapping without
+ * a name. */
 static bool is_to_go(const char *line)
 {
     const char *name = getenv("UNMAPS"), *permissions = strchr(line, ' ') + 1;
@@ -442,7 +445,7 @@ static bool is_to_go(const char *line)
     return strncmp(permissions, "r--p", 4) == 0 && end - start == TABLE_SIZE && strpbrk(line, "/[") == NULL;
 }
 
-/* The program unmaps memory that it does not know. */
+/* The program unmaps memory that it has not mapped itself. */
 static void unmap_strangers(void)
 {
     char line[512];
@@ -481,7 +484,7 @@ static void unmaps_strangers(void)
     assert(pthread_join(thread, NULL) == 0);
 }
 
-/* The child has the patches, but not what they lead to. */
+/* The child has the patches, but not the trampolines. */
 static void unmaps_before_fork(void)
 {
     pid_t child;

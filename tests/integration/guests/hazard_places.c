@@ -1,12 +1,12 @@
-/* hazard_places CASE: sites where a patch must mind what lies around it. */
+/* hazard_places CASE: sites at which a patch depends on the surrounding code. */
 #include "hazard.h"
 
 #define EVENTS 1000
 
-/* Each site is of exact bytes: 89 77 00 is movl %esi,0(%rdi), c7 87 is movl $imm32,disp32(%rdi). */
+/* The bytes of each site are given: 89 77 00 is movl %esi,0(%rdi), c7 87 is movl $imm32,disp32(%rdi). */
 __asm__(".text\n"
         ".balign 4096\n"
-        /* The store's last byte is the page's last. */
+        /* The last byte of the store is the last byte of the page. */
         ".skip 4096 - 3, 0x90\n"
         ".globl page_end\n"
         "page_end: .byte 0x89, 0x77, 0x00\n"
@@ -22,7 +22,7 @@ __asm__(".text\n"
         "page_across_long: .byte 0x40, 0x89, 0xb7, 0x00, 0x00, 0x00, 0x00\n"
         "ret\n"
         ".balign 64\n"
-        /* After the store starts a loop: its first byte is a jump's target. */
+        /* A loop begins after the store, so its first byte is the target of a jump. */
         ".globl before_target\n"
         "before_target: movl $3, %ecx\n"
         "jmp 1f\n"
@@ -52,7 +52,7 @@ __asm__(".text\n"
         "ret\n"
         "5: ret\n"
         ".balign 64\n"
-        /* The first one's jump ends in the second one's bytes. */
+        /* The jump at the first site ends in the bytes of the second site. */
         ".globl adjacent\n"
         "adjacent: .byte 0x89, 0x77, 0x00\n"
         ".globl adjacent_second\n"
@@ -79,7 +79,7 @@ static void emit_at(const char *what, const void *where, emitter *how)
     site(what, where);
 }
 
-/* The last instruction of a mapping; its successor is in another one, of other permissions. */
+/* The last instruction of a mapping. The next instruction is in another mapping with other permissions. */
 static char *mapping_end(const void *code, size_t size)
 {
     char *memory = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -92,7 +92,7 @@ static char *mapping_end(const void *code, size_t size)
     return memory + PAGE - size;
 }
 
-/* As mapping_end(), but the store itself lies in both. */
+/* As mapping_end(), but the store itself is in both mappings. */
 static char *mapping_across(const void *code, size_t size)
 {
     char *memory = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -143,7 +143,8 @@ int main(int argc, char **argv)
             int first;
 
             for (first = 0; first < 2; first++) {
-                /* Either is patched first, in turn; each call of the first emits twice. */
+                /* Each of the two sites is patched first in some rounds. Each call of the first function emits twice.
+                 * */
                 if (first == i % 2) {
                     qemu_hypertrace_data(0)[2] = 0;
                     adjacent(control, 0);

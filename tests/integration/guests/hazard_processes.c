@@ -18,7 +18,7 @@ __asm__(".text\n"
         "plain_store: .byte 0x89, 0xb7, 0x00, 0x00, 0x00, 0x00\n"
         "ret\n"
         ".balign 64\n"
-        /* A thread of its own that touches no memory but the channel and its stack: bare_thread(job). */
+        /* bare_thread(job): a thread that accesses only the channel and its stack. */
         ".globl bare_thread\n"
         "bare_thread:\n"
         "movq %rdi, %r12\n"
@@ -83,7 +83,7 @@ static void await(pid_t child)
     }
 }
 
-/* A forked child goes on with patched sites, and unmaps its channel without harm to its parent. */
+/* A forked child uses patched sites, and unmaps its channel. This does not affect its parent. */
 static void fork_unmaps(void)
 {
     int i, j;
@@ -161,7 +161,7 @@ static void emit_only(void)
     exit(0);
 }
 
-/* Ordinary memory in the place of the channel takes a store as any memory does. */
+/* Ordinary memory at the former address of the channel works as usual. */
 static void replace_channel(void)
 {
     char *header = (char *)control - 0x10000;
@@ -173,8 +173,8 @@ static void replace_channel(void)
 }
 
 /*
- * EXECS times, exec resets everything except seccomp filters, which add up; the number of the exec is in the
- * environment.
+ * The program executes itself EXECS times. Exec resets everything except the seccomp filters, which accumulate. The
+ * number of the exec is in the environment.
  */
 static void exec_again(void)
 {
@@ -195,7 +195,8 @@ static void exec_again(void)
     exit(1);
 }
 
-/* Forks while another thread's sites are being patched: the copy has the patch, or not, but never half of it. */
+/* Forks while sites of another thread are being patched. The child has the whole patch or no patch, but never a part of
+ * it. */
 static char *volatile newest;
 static volatile bool stop;
 
@@ -267,8 +268,8 @@ static void *come_and_go(void *rounds)
     return NULL;
 }
 
-/* Threads exit while the memory that refers to their rings is copied; a child's threads then have their stacks, and so
- * their thread pointers. */
+/* Threads exit while the memory that refers to their rings is copied. The threads of the child then reuse their stacks,
+ * and so have the same thread pointers. */
 static void fork_amid_threads(void)
 {
     pthread_t thread;
@@ -292,7 +293,7 @@ static void fork_amid_threads(void)
     total += (100 + rounds) * SHORT_THREADS * SHORT_EVENTS;
 }
 
-/* A site that only children reach, each for the first time; more of them than one chunk of pages has room
+/* A site that only children execute, each for the first time. There are more children than a chunk of pages has room
  * for trampolines. */
 static void children_alone(void)
 {
@@ -315,7 +316,8 @@ static void children_alone(void)
     site("jump", (const void *)plain_store);
 }
 
-/* Children with code of their own at the same address, far from all else, whose trampolines no other process has. */
+/* Children with different code at the same address, far from all other memory. No other process has their trampolines.
+ * */
 static void children_generate(void)
 {
     char *const place = (char *)0x100000000000;
@@ -411,7 +413,7 @@ static void no_pointer(void)
     emit_some(100, 0);
 }
 
-/* A thread whose control block is a copy of another's: what stands at fs:0 is the other's thread pointer. */
+/* A thread whose control block is a copy of another thread's: fs:0 contains the thread pointer of the other thread. */
 static void copied_pointer(void)
 {
     static char block[4096] __attribute__((aligned(64)));
@@ -426,7 +428,7 @@ static void copied_pointer(void)
     emit_some(3000, 0);
 }
 
-/* As in Go: what stands at fs:0 is nobody's thread pointer. The threads that have nothing else there come first. */
+/* As in Go: fs:0 does not contain a thread pointer. The threads whose fs:0 contains their thread pointer run first. */
 static void other_words(void)
 {
     static uint64_t blocks[2][8];
@@ -448,7 +450,7 @@ static void limit(int what, rlim_t value)
     assert(setrlimit(what, &limit) == 0);
 }
 
-/* An address space too small for all rings: it gets fewer, and room enough for the program itself. */
+/* An address space that is too small for all rings: fewer rings are mapped, so that the program has enough room. */
 static void limited_memory(void)
 {
     limit(RLIMIT_AS, (rlim_t)1 << 30);
@@ -464,7 +466,7 @@ static void tiny_memory(void)
     site("refused", (const void *)plain_store);
 }
 
-/* No descriptor is left for htrun to open its memory with. */
+/* The process has no free descriptor with which htrun could open its memory file. */
 static void no_descriptors(void)
 {
     limit(RLIMIT_NOFILE, 3);
@@ -488,7 +490,7 @@ static void no_proc(void)
     assert(unlinkat(parent, directory + strlen("/tmp/"), AT_REMOVEDIR) == 0);
 }
 
-/* The program becomes another user than htrun's. */
+/* The program changes to another user than that of htrun. */
 static void other_user(void)
 {
     if (geteuid() == 0) {
@@ -500,7 +502,7 @@ static void other_user(void)
     site("jump", (const void *)plain_store);
 }
 
-/* A sandbox of the guest's own, that kills it for calls it doesn't expect. */
+/* The guest's own sandbox, which kills it for unexpected calls. */
 static void own_filter(void)
 {
     struct sock_filter filter[] = {

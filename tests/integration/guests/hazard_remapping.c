@@ -1,4 +1,5 @@
-/* Changes of the channel's mapping while other threads emit, or store where it has just been. */
+/* Changes of the channel's mapping while other threads emit, or store to an address at which the channel was mapped
+ * before. */
 #include "hazard.h"
 
 #include <fcntl.h>
@@ -15,7 +16,7 @@ __attribute__((noinline)) static void plain_store(volatile uint32_t *where, uint
     *where = index;
 }
 
-/* In bursts that fill a small ring, so that full rings are met as often as free ones. */
+/* In bursts that fill a small ring, so that rings are often full. */
 static void *emit_until_stopped(void *index)
 {
     while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
@@ -28,7 +29,7 @@ static void *emit_until_stopped(void *index)
     return NULL;
 }
 
-/* What @change does to the channel CHANGES times, two other threads emitting all the while. */
+/* Calls @change for the channel CHANGES times, while two other threads emit. */
 static void amid_events(void (*change)(int turn))
 {
     pthread_t threads[EMITTERS];
@@ -47,7 +48,7 @@ static void amid_events(void (*change)(int turn))
     }
 }
 
-/* The channel over itself: all of it, its control region alone, and all but its header. */
+/* Maps the channel over itself: all of it, only its control region, and all except its header. */
 static void map_over(int turn)
 {
     static const size_t starts[] = {0, CONTROL_AT, CONTROL_AT}, ends[] = {0, DATA_AT, 0};
@@ -65,7 +66,7 @@ static void mapped_over_amid_events(void)
     amid_events(map_over);
 }
 
-/* Access to the control region is never had; what else is asked for is. */
+/* The control region never becomes accessible. All other requested protections are set. */
 static void unprotect(int turn)
 {
     static const size_t starts[] = {0, CONTROL_AT, 0}, ends[] = {0, DATA_AT, DATA_AT};
@@ -80,8 +81,8 @@ static void unprotected_amid_events(void)
     amid_events(unprotect);
 }
 
-/* The other thread of the cases below: it has emitted before, and stores as soon as the control word's place is not the
- * channel's any more. What it stores then is no event. */
+/* The other thread of the cases below. It has emitted before. It stores as soon as the channel is no longer mapped at
+ * the address of the control word; this store is not an event. */
 static pthread_barrier_t turn_begins, turn_ends;
 static void (*await_memory)(uint32_t turn);
 static void (*leave_memory)(void);
@@ -108,7 +109,7 @@ static void *store_elsewhere(void *unused)
     return NULL;
 }
 
-/* @give_up ends the channel's mapping, @take_back makes it anew. */
+/* @give_up removes the channel's mapping, and @take_back maps it again. */
 static void amid_stores(void (*give_up)(uint32_t turn), void (*take_back)(void))
 {
     pthread_t thread;
@@ -133,7 +134,7 @@ static void find_channel(void)
     channel = (char *)control - CONTROL_AT;
 }
 
-/* The channel is unmapped, and another thread's allocation gets the memory at once. */
+/* The channel is unmapped, and another thread immediately allocates memory at this address. */
 static void allocate(uint32_t turn)
 {
     void *page;
@@ -163,7 +164,7 @@ static void unmapped_amid_stores(void)
     amid_stores(unmap, find_channel);
 }
 
-/* Another file is mapped over the channel; a word in it shows that to the other thread. */
+/* Another file is mapped over the channel. A word in the file shows this to the other thread. */
 enum { WORD_AT = DATA_AT + 8 };
 
 static int other_file;
@@ -208,7 +209,8 @@ static void jump_back(int number)
     siglongjmp(without_code, 1);
 }
 
-/* By code that may not be there, or go at any moment: the last event before a jump is in doubt. */
+/* Emits by code that may be unmapped, or become unmapped, at any time. It is unknown whether the last event before a
+ * jump was emitted. */
 static void *emit_by_fleeting_code(void *unused)
 {
     (void)unused;
@@ -224,7 +226,7 @@ static void *emit_by_fleeting_code(void *unused)
     return NULL;
 }
 
-/* Two threads emit by a page of code that comes, whole, and goes. */
+/* Two threads emit by a page of code that is repeatedly mapped and unmapped as a whole. */
 static void code_unmapped_amid_events(void)
 {
     /* mov %esi,(%rdi); nop; ret */
@@ -232,7 +234,7 @@ static void code_unmapped_amid_events(void)
     pthread_t threads[EMITTERS];
     int i;
 
-    /* Between two others, so that nothing larger gets its place. */
+    /* Between two other mappings, so that no larger mapping can be placed there. */
     code_page = (char *)mmap(NULL, 3 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) + PAGE;
     assert(munmap(code_page, PAGE) == 0);
     assert(signal(SIGSEGV, jump_back) != SIG_ERR);

@@ -1,4 +1,4 @@
-/* hazard_segv CASE: what a program that emits does with SIGSEGV itself, its signal mask, and single steps. */
+/* hazard_segv CASE: a program that emits, and that itself uses SIGSEGV, its signal mask, or single steps. */
 #include "hazard.h"
 
 #include <linux/sched.h>
@@ -18,7 +18,7 @@ extern emitter plain_store;
 extern const char plain_store_behind[];
 static const char long_store[] = {'\x40', '\x89', '\xb7', '\x00', '\x00', '\x00', '\x00', '\xc3'};
 
-/* Never seen before, so its first event traps. */
+/* A new site, so its first event traps. */
 static emitter *fresh(void)
 {
     return (emitter *)generated(long_store, sizeof long_store, 0);
@@ -63,7 +63,7 @@ static void expect_blocked(bool blocked)
     assert(sigismember(&now, SIGSEGV) == blocked);
 }
 
-/* How a child ends that does @what, which must not emit. */
+/* The wait status of a child that calls @what, which must not emit. */
 static int status_of(void (*what)(void))
 {
     int status;
@@ -93,7 +93,7 @@ static void blocked_fault(void)
     fault();
 }
 
-/* The program finds the action that it has set, whatever htrun has given the kernel. */
+/* sigaction returns the action that the program has set, even if htrun has set another one in the kernel. */
 static void action_asked(void)
 {
     static void (*const actions[])(int) = {SIG_DFL, handler, SIG_IGN, SIG_DFL, SIG_IGN, handler, SIG_DFL};
@@ -128,7 +128,7 @@ static void action_asked(void)
     emit(plain_store);
 }
 
-/* A SIGSEGV kills whom it would kill. */
+/* A SIGSEGV kills the program in the same cases as without htrun. */
 static void killing(void)
 {
     int turn;
@@ -187,7 +187,8 @@ static void send_once(void)
     fault();
 }
 
-/* With SA_RESETHAND the handler runs once; then the default action is the program's, also for blocked traps. */
+/* With SA_RESETHAND the handler runs once. Then the program has the default action, also after traps while SIGSEGV is
+ * blocked. */
 static void reset_hand(void)
 {
     entered = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -200,7 +201,7 @@ static void reset_hand(void)
     emit(plain_store);
 }
 
-/* A SIGSEGV that is pending and blocked stays so when a store traps, with what was sent. */
+/* A SIGSEGV that is pending and blocked stays pending when a store traps, with its data. */
 static void pending(void)
 {
     union sigval value = {.sival_int = 4711};
@@ -227,7 +228,7 @@ static void pending(void)
         emit(plain_store);
         expect_blocked(true);
         assert(sigwaitinfo(&set, &info) == SIGSEGV);
-        /* The C library calls SI_TKILL SI_USER here. */
+        /* The C library changes SI_TKILL to SI_USER here. */
         assert(info.si_code == (turn % 3 == 2 ? SI_QUEUE : SI_USER));
         assert(info.si_pid == getpid() && (turn % 3 != 2 || info.si_value.sival_int == 4711));
         emit(fresh());
@@ -236,7 +237,7 @@ static void pending(void)
     }
 }
 
-/* A child whose handlers were cleared when it was made has the default action. */
+/* A child whose handlers were cleared at its creation has the default action. */
 static void clear_sighand(void)
 {
     struct clone_args arguments = {.flags = CLONE_CLEAR_SIGHAND, .exit_signal = SIGCHLD};
@@ -327,7 +328,8 @@ static void *fault_in_thread(void *unused)
     return unused;
 }
 
-/* Faults of the program's own, one after the other, as of checks for null pointers; and what they stand beside. */
+/* Faults of the program itself, one after the other, such as those of null pointer checks, in combination with other
+ * events. */
 static void own_faults(void)
 {
     pthread_t thread;
@@ -376,7 +378,7 @@ static void *emit_together(void *number)
     return NULL;
 }
 
-/* Threads of which some block SIGSEGV trap at the same time. */
+/* Several threads trap at the same time, and some of them block SIGSEGV. */
 static void together(void)
 {
     pthread_t threads[6];
@@ -429,7 +431,7 @@ static void step_over(uint32_t index)
                      : "memory", "cc");
 }
 
-/* A program that steps through itself sees one step for the store, patched or not. */
+/* A program that single-steps itself sees one step for the store, whether the store is patched or not. */
 static void stepping(void)
 {
     struct sigaction action = {.sa_sigaction = look_at_step, .sa_flags = SA_SIGINFO};
@@ -452,7 +454,8 @@ static void tick(int number)
     ticks++;
 }
 
-/* A timer that is as fast as timers are for a program under strace does not keep it from its work. */
+/* A fast timer does not prevent the program from making progress. It is as fast as a program under strace could handle.
+ * */
 static void fast_timer(void)
 {
     struct itimerval timer = {{0, 100}, {0, 100}}, none = {{0, 0}, {0, 0}};
@@ -472,7 +475,7 @@ static void fast_timer(void)
     assert(ticks > 0);
 }
 
-/* How many filters its system calls go through. */
+/* The number of seccomp filters of this process. */
 static void filters(void)
 {
     char line[256];

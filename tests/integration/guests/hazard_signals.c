@@ -15,7 +15,7 @@ __asm__(".text\n"
         ".globl plain_store_behind\n"
         "plain_store_behind: ret\n"
         ".balign 64\n"
-        /* Loops for ever over an event, with all registers known. */
+        /* Emits events in an endless loop. The values of all registers are known. */
         ".globl known_registers\n"
         "known_registers:\n"
         "push %rbx\n push %rbp\n push %r12\n push %r13\n push %r14\n push %r15\n"
@@ -36,7 +36,7 @@ __asm__(".text\n"
         "movq %r13, -8(%rsp)\n"
         "movq %r14, -128(%rsp)\n"
         "addl $1, %r15d\n"
-        /* All six flags: a sum that carries and overflows, different in each turn. */
+        /* All six flags, by a sum that sets carry and overflow. The flags differ in each iteration. */
         "movl $0x7fffffff, %r14d\n"
         "addl %r15d, %r14d\n"
         ".globl known_site\n"
@@ -54,8 +54,8 @@ __asm__(".text\n"
         "ret\n"
         ".balign 64\n"
         /*
-         * The jump borrows 31 c0 and so leads a gigabyte down, where nothing is. Up to a gigabyte above the program
-         * lies its heap, at random, with room to grow.
+         * The jump borrows 31 c0, so its target is a gigabyte below, where no memory is mapped. The heap is at a random
+         * address up to a gigabyte above the program.
          */
         ".globl short_stores\n"
         "short_stores:\n"
@@ -72,7 +72,7 @@ extern const char plain_store_site[], plain_store_behind[], known_site[], known_
 extern uint32_t known_registers(volatile uint32_t *control, uint32_t index);
 volatile int stop_known;
 
-/* The program's own executable memory when it began: all the code that it may find itself in. */
+/* The program's executable memory at its start. A handler may interrupt only this code. */
 static struct { uintptr_t start, end; } code[256];
 static int code_count;
 static volatile long at_site, behind_site, elsewhere;
@@ -132,7 +132,8 @@ static uint64_t flags_of_sum(uint32_t turn)
     return flags & 0x8d5;
 }
 
-/* Where the thread was found: never in a trampoline, and with the registers at the site, or after it. */
+/* Checks where the thread was interrupted: never in a trampoline, and with the register values at the site or after it.
+ * */
 static void look(int number, siginfo_t *info, void *context)
 {
     const greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
@@ -174,7 +175,7 @@ static void *send_signals(void *target)
     struct timespec pause = {0, 20000};
     int i;
 
-    /* On a busy machine most signals find the thread at one of the two: go on until both were seen. */
+    /* On a busy machine, most signals interrupt the thread at one of the two. Continue until both were seen. */
     for (i = 0; i < 3000 || (i < 20000 && (at_site == 0 || behind_site == 0)); i++) {
         pthread_kill(*(pthread_t *)target, SIGUSR1);
         pause.tv_nsec = 1000 + i * 97 % (i < 3000 ? 20000 : 400000);
@@ -184,7 +185,8 @@ static void *send_signals(void *target)
     return NULL;
 }
 
-/* Signals at every instruction of a trampoline: the handler looks at program counter, registers, flags and stack. */
+/* Signals at every instruction of a trampoline. The handler checks the program counter, the registers, the flags and
+ * the stack. */
 static void signals_in_trampoline(void)
 {
     struct sigaction action = {.sa_sigaction = look, .sa_flags = SA_SIGINFO | SA_RESTART};
@@ -212,7 +214,7 @@ static void emit_in_handler(int number)
     emit_as(plain_store, 3);
 }
 
-/* A handler on an alternate stack emits, also when it has interrupted an event. */
+/* A handler on an alternate stack emits, even if it has interrupted an event. */
 static void alternate_stack(void)
 {
     static char stack[64 * 1024];
@@ -241,7 +243,7 @@ static void jump_out(int number)
     siglongjmp(back, 1);
 }
 
-/* A handler leaves by siglongjmp(): the event it interrupted is whole, or has not happened. */
+/* A handler exits with siglongjmp(). The interrupted event is recorded completely or not at all. */
 static void long_jump(void)
 {
     struct sigaction action = {.sa_handler = jump_out};
@@ -282,7 +284,7 @@ static void mend(int number, siginfo_t *info, void *context)
     registers[REG_RIP] = (greg_t)plain_store_behind;
 }
 
-/* The guest's own fault at a patched site: seen at the site. */
+/* A fault of the guest itself at a patched site is reported at the site. */
 static void own_fault(void)
 {
     struct sigaction action = {.sa_sigaction = mend, .sa_flags = SA_SIGINFO};
@@ -298,7 +300,7 @@ static void own_fault(void)
     site("jump", plain_store_site);
 }
 
-/* Threads that block every signal or ignore SIGTRAP while a site of theirs is being patched. */
+/* Threads that block all signals or ignore SIGTRAP while one of their sites is being patched. */
 static void *emit_blocked(void *how)
 {
     sigset_t all, now;

@@ -1,6 +1,6 @@
 /*
- * Emit COUNT events in each of THREADS threads, with slots of their own, and
- * print what each thread emitted: its id, then the sum of the second arguments.
+ * Emits COUNT events in each of THREADS threads, which use different slots. For each thread, prints its id and the sum
+ * of the second arguments.
  */
 
 #define _GNU_SOURCE

@@ -1,6 +1,6 @@
 /*
- * What may change between two traps of one thread at one site. Each event bears its number as the first argument and
- * the index that was stored as the second.
+ * Changes between two traps of the same thread at the same site. The first argument of each event is its number, and
+ * the second is the stored index.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -32,7 +32,7 @@ static void announce(uint32_t index)
     number++;
 }
 
-/* Code that stores to 128(%rdi) and returns, at one and the same place each time. */
+/* Code that stores to 128(%rdi) and returns. It is always at the same address. */
 static site *write_code(const char *bytes, size_t length)
 {
     static unsigned char *code;
@@ -59,7 +59,8 @@ static void many(void)
         emit(store, i % 16);
 }
 
-/* The index from another register, as a constant, by an instruction of another length, of 12 bytes, from 64 bits. */
+/* The index comes from another register, or is a constant; the instruction has another length, or 12 bytes, or stores
+ * 64 bits. */
 static void rewritten(void)
 {
     for (uint32_t i = 0; i < MANY; i++) {
@@ -81,7 +82,7 @@ static void caught(int signal)
     _exit(0);
 }
 
-/* A blocked SIGSEGV stays blocked, and its handler a handler. */
+/* A blocked SIGSEGV stays blocked, and its handler stays installed. */
 static void blocked(void)
 {
     sigset_t segv, now;
@@ -135,7 +136,7 @@ static void forks(void)
     }
 }
 
-/* A constant that is no index, among others that are. */
+/* A constant that is not a valid index, among valid ones. */
 static void wild(void)
 {
     site *store = CODE("\x89\xb7\x80\x00\x00\x00");
@@ -145,7 +146,7 @@ static void wild(void)
     }
 }
 
-/* The channel goes elsewhere, and its old place becomes memory that nobody may touch. */
+/* The channel is moved, and inaccessible memory is mapped at its old address. */
 static void moved(void)
 {
     many();

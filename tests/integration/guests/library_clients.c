@@ -1,6 +1,6 @@
 /*
- * library_clients CHANNEL PROCESSES THREADS: the indexes of all threads of all processes, one a line; then each
- * keeps its own until standard input ends.
+ * library_clients CHANNEL PROCESSES THREADS: prints the indexes of all threads of all processes, one per line. Each
+ * thread keeps its index until the end of standard input.
  */
 #include <assert.h>
 #include <inttypes.h>

@@ -15,7 +15,7 @@ void emit_constant(void)
     qemu_hypertrace(7);
 }
 
-/* No argument may be kept from its event, or overtake it. */
+/* The compiler must move no argument after its event, and none before the previous event. */
 void emit_two(uint64_t *data)
 {
     data[0] = 0x11;

@@ -1,4 +1,5 @@
-/* library_fork CHANNEL: a fork at any moment of another thread's init, client and fini leaves a library that works. */
+/* library_fork CHANNEL: the library works in a child, even if the fork happened during init, client or fini of another
+ * thread. */
 #include <assert.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -24,7 +25,7 @@ static void *open_and_close(void *channel)
 
 static int use_in_child(const char *channel)
 {
-    alarm(20);      /* a lock that nobody will open ends the child, and the test */
+    alarm(20);      /* if a lock is never released, this ends the child and the test */
     if (qemu_hypertrace_init(channel) != 0 || qemu_hypertrace_client() == UINT64_MAX) {
         return 1;
     }

@@ -1,11 +1,12 @@
-/* library_init [BASE]: what init says; then one event from the first slot and one from the last. */
+/* library_init [BASE]: prints the result of init; then emits one event from the first slot and one from the last slot.
+ * */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
 #include <qemu-hypertrace.h>
 
-/* Numbers differ from one architecture to the next. */
+/* The numbers differ between architectures. */
 static const char *name_of(int error)
 {
     switch (error) {
@@ -41,7 +42,7 @@ int main(int argc, char **argv)
     printf("args %" PRIu64 " clients %" PRIu64 "\n", qemu_hypertrace_num_args(), qemu_hypertrace_max_clients());
     emit(0);
     emit(qemu_hypertrace_max_clients() - 1);
-    /* Out of range, where only private memory is touched. */
+    /* An index out of range, for which only private memory is accessed. */
     qemu_hypertrace_data(qemu_hypertrace_max_clients())[63] = 1;
     qemu_hypertrace_data(UINT64_MAX)[63] = 1;
     printf("client %" PRIu64 "\n", qemu_hypertrace_client());

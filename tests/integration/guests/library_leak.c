@@ -1,4 +1,4 @@
-/* library_leak CHANNEL [BAD...]: a thousand times init and fini, and as many failures of each kind, leave nothing. */
+/* library_leak CHANNEL [BAD...]: a thousand calls of init and fini, and as many failures of each kind, leak nothing. */
 #include <assert.h>
 #include <dirent.h>
 #include <malloc.h>
@@ -54,7 +54,7 @@ int main(int argc, char **argv)
     size_t heap;
 
     assert(argc >= 2);
-    /* glibc's malloc counts what waits in its caches as in use: fill them first. */
+    /* glibc's malloc counts the blocks in its caches as used, so fill the caches first. */
     for (i = 0; i < 10; i++) {
         cycle(argc, argv);
         count_descriptors();

@@ -1,4 +1,4 @@
-/* library_reinit CHANNEL OTHER_CHANNEL: init is idempotent, fini ends it, and both may come again. */
+/* library_reinit CHANNEL OTHER_CHANNEL: init is idempotent, fini closes the channel, and both can be called again. */
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>

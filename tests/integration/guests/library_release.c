@@ -1,4 +1,4 @@
-/* library_release CHANNEL, of 4 slots: when an index is free again, and what holds on to it. */
+/* library_release CHANNEL: a channel with 4 slots. Checks when an index becomes free again. */
 #include <assert.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -32,7 +32,7 @@ static void expect_exit(pid_t child, int code)
     assert(WIFEXITED(status) && WEXITSTATUS(status) == code);
 }
 
-/* The child's own index, as its exit status. */
+/* The child's index, which is its exit status. */
 static uint64_t claim_in_child(void)
 {
     pid_t child = fork();
@@ -67,7 +67,8 @@ static void children_have_their_own(void)
     assert(qemu_hypertrace_client() == 3);
 }
 
-/* The first process of a tree ends, and its idle child, which never asks for an index, holds nothing of its. */
+/* The first process of a tree exits. Its idle child, which never requests an index, does not keep the parent's index.
+ * */
 static void idle_child_holds_nothing(const char *channel)
 {
     int hold[2], ready[2];
@@ -114,7 +115,7 @@ static void fork_in_thread(void)
     assert(pthread_join(thread, NULL) == 0);
 }
 
-/* One process holds 3, its children 2, 1 and 0: nothing is left for a thread until a child ends. */
+/* One process has index 3, and its children have 2, 1 and 0. A thread gets no index until a child exits. */
 static void exhaustion(void)
 {
     int hold[2], ready[2];
@@ -147,8 +148,8 @@ static void exhaustion(void)
 }
 
 /*
- * A program that closes descriptors it doesn't know, and opens something else in their place: it keeps its index, but
- * doesn't keep others from it any more.
+ * A program that closes unknown descriptors, and opens other files with the same numbers. It keeps its index, but other
+ * processes can also get this index.
  */
 static void closed_descriptors(const char *channel)
 {

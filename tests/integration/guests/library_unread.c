@@ -1,6 +1,7 @@
 /*
- * Events without a channel: of threads at the same time, of later ones that get their memory, by indexes that one thread
- * asked for and others use, of signal handlers, of destructors that run when a thread exits, and of forked children.
+ * Events without a channel: from several threads at the same time, from later threads that reuse their memory, with
+ * indexes that one thread has requested and others use, from signal handlers, from destructors that run when a thread
+ * exits, and from forked children.
  */
 #include <qemu-hypertrace.h>
 
@@ -43,7 +44,7 @@ static void *work(void *argument)
     uint64_t own = (uint64_t)((uint64_t **)argument - handed_over);
 
     pthread_setspecific(last_words, argument);
-    /* The first use of a thread, every other time. */
+    /* For every second thread, this is its first use of the library. */
     if (own % 2 == 0) {
         pthread_kill(pthread_self(), SIGUSR1);
     }

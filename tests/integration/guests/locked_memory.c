@@ -1,5 +1,5 @@
 /* `locked_memory CASE`: a program that locks its memory, or limits it, before or after its first event. Each thread emits
- * 1,000 events. Prints how much memory is locked, and how much there is, in KiB. */
+ * 1,000 events. Prints the amount of locked memory and the total amount of memory, in KiB. */
 #include <sys/mman.h>
 #include <sys/resource.h>
 
@@ -32,7 +32,7 @@ int main(int argc, char **argv)
     check(pthread_attr_init(&small) == 0 && pthread_attr_setstacksize(&small, 64 << 10) == 0, "pthread_attr");
     if (strcmp(what, "locked") == 0)
         check(mlockall(MCL_CURRENT | MCL_FUTURE) == 0, "mlockall");
-    /* Alone it emits nothing. */
+    /* Without htrun, it emits no events. */
     qemu_hypertrace_init(NULL);
     emit_many((void *)100);
     if (strcmp(what, "locked_later") == 0)

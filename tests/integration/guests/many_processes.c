@@ -1,5 +1,5 @@
-/* Processes that all live at once, each of which emits before and after all others have begun. Prints how many ended
- * well. */
+/* Processes that all exist at the same time. Each emits before and after all others have started. Prints the number of
+ * processes that succeeded. */
 #include <sys/types.h>
 
 #include "exact_events.h"

@@ -1,5 +1,5 @@
-/* `many_threads LIVING MORE`: threads that all live at once, each of which emits three events, and MORE threads one after
- * the other, each of which does; then the living ones emit three more. */
+/* `many_threads LIVING MORE`: LIVING threads that exist at the same time emit three events each. MORE threads, one
+ * after the other, also emit three events each. Then the LIVING threads emit three further events each. */
 #include "exact_events.h"
 
 static pthread_barrier_t all, go_on;

@@ -1,5 +1,5 @@
 /*
- * Emits as fast as it can, and says what it did.
+ * Emits as fast as it can, and prints what it has emitted.
  *
  *     property_burst EVENTS THREADS [PAUSE_EVERY [NANOSECONDS]]
  *
@@ -18,7 +18,7 @@
 
 #include <qemu-hypertrace.h>
 
-/* Like random numbers: no format that compresses makes them few. */
+/* Like random numbers, so that they cannot be compressed. */
 static uint64_t mixed(uint64_t event)
 {
     uint64_t word = event * UINT64_C(0x9e3779b97f4a7c15);

@@ -1,5 +1,5 @@
 /*
- * Runs random programs of stores and says what it emitted.
+ * Runs random programs of stores, and records what it emitted.
  *
  *     property_interpreter SCRIPT LOG
  *
@@ -7,7 +7,7 @@
  * of operations that run these sites in threads, children and signal handlers while code is rewritten and the channel
  * moved. LOG gets one entry for each event, written around the store, in memory that all processes share.
  *
- * Every site is called with all registers and flags set, which are compared afterwards, as is the red zone.
+ * Before each call of a site, all registers and flags are set. After it, they and the red zone are compared.
  */
 
 #define _GNU_SOURCE
@@ -54,7 +54,7 @@ static void fail(const char *what)
     exit(1);
 }
 
-/* The script, as it lies in its file. */
+/* The script, in the layout of its file. */
 
 enum source { SENTINEL, CONTROL, INDEX, SWAPPED32, SWAPPED64, GS_CONTROL, FS_CONTROL };
 enum kind { ANONYMOUS, PRIVATE_FILE, ALIAS };
@@ -65,12 +65,12 @@ enum operation {
 struct site {
     uint32_t offset;
     uint32_t length;
-    uint32_t end;               /* of the site's stub */
-    uint32_t fixed_index;       /* UINT32_MAX: the actor's own */
-    uint32_t absolute;          /* it knows where the control word was at first */
+    uint32_t end;               /* offset of the site's stub */
+    uint32_t fixed_index;       /* UINT32_MAX: the index of the actor */
+    uint32_t absolute;          /* the code contains the initial address of the control word */
     uint32_t relink;            /* offset of a displacement that is rewritten, or 0 */
     int32_t displacements[2];
-    uint32_t flags_after;       /* UINT32_MAX: the flags before */
+    uint32_t flags_after;       /* UINT32_MAX: the flags do not change */
     uint8_t xmm;                /* 255: none */
     uint8_t lane;
     uint8_t size;
@@ -107,12 +107,13 @@ struct routine {
 enum state { UNUSED, INTENDED, DONE, NOT_EMITTED };
 
 struct entry {
-    uint32_t stream, sequence;  /* together the event's first argument */
+    uint32_t stream, sequence;  /* together, these are the event's first argument */
     uint32_t tid;
     uint32_t index;
     uint32_t state;
-    uint32_t below_done;        /* events of the interrupted stream that came before this one, for sure */
-    uint32_t below_intended;    /* and the first that came after it, for sure */
+    uint32_t below_done;        /* the number of events of the interrupted stream that are certainly before this event
+    */
+    uint32_t below_intended;    /* the number of the first event that is certainly after it */
     uint32_t program;
 };
 
@@ -126,11 +127,11 @@ struct log {
 static struct log *shared;
 static struct entry *entries;
 
-/* A thread; the handlers that interrupt it emit as streams of their own. */
+/* A thread. The handlers that interrupt it emit as separate streams. */
 
 struct stream {
     uint32_t intended, done;
-    uint32_t certain_done, certain_intended;    /* as seen by the handler that interrupts it */
+    uint32_t certain_done, certain_intended;    /* values that the interrupting handler reads */
     const char *store, *end;
     struct entry *open;
     struct blob *held;
@@ -165,7 +166,7 @@ static struct routine routines[8];
 static uint32_t program_number;
 static atomic_int live_threads;
 
-/* Calling a site with every register set. */
+/* Calls a site with all registers set. */
 
 struct call {
     uint64_t in[16];
@@ -186,7 +187,7 @@ __asm__(
     "push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"
     "push %rdi; push 136(%rdi)\n"
     "mov $0x5eed5eed5eed5eed, %rax\n"
-    /* The red zone of the stub begins 8 bytes further down; its last word is within reach of a signal here. */
+    /* The red zone of the stub begins 8 bytes below. A signal may overwrite its last word here. */
     ".irp place, 16,24,32,40,48,56,64,72,80,88,96,104,112,120,128\n"
     "mov %rax, -\\place(%rsp)\n"
     ".endr\n"
@@ -270,7 +271,7 @@ static void run_site(const struct blob *blob, const struct site *site, uint32_t 
         complain(&call, red_zone);
 }
 
-/* Code that is run by some while others rewrite it: by readers and a writer. Nobody waits for ever. */
+/* Code that some threads execute (readers) and others rewrite (writers). No thread waits forever. */
 
 static bool enter(struct blob *blob, bool wait)
 {
@@ -327,7 +328,7 @@ static void emit(struct actor *actor, struct blob *blob, uint32_t pick)
         slot[argument] = mixed(event, argument);
     stream->store = blob->address + site->offset;
     stream->end = blob->address + site->end;
-    /* In this order: a handler may jump away from between any two of these. */
+    /* The order matters, because a handler may jump away between any two of these. */
     stream->intended++;
     atomic_signal_fence(memory_order_seq_cst);
     entry->state = INTENDED;
@@ -350,7 +351,8 @@ out:
 
 /* Signals. */
 
-/* What the handler that now interrupts a stream can know of its last event: by the program counter, most often all. */
+/* What the interrupting handler can know about the last event of a stream. Usually, the program counter shows
+ * everything. */
 static void look_below(struct stream *below, const char *at)
 {
     below->certain_done = below->done;
@@ -481,7 +483,8 @@ static void must_succeed(pid_t child)
 
 static void map_file(struct blob *blob, const char *code, bool alias);
 
-/* The parent's other threads are no more; what they held is free. Shared code becomes the child's own. */
+/* The child has none of the parent's other threads, so their locks are free. Shared code becomes private to the child.
+ * */
 static void forget_others(void)
 {
     atomic_store(&live_threads, 1);
@@ -496,7 +499,7 @@ static void forget_others(void)
     }
 }
 
-/* A child must not be made while code is half rewritten. */
+/* A child must not be created while code is partly rewritten. */
 static void lock_all(void)
 {
     for (unsigned number = 0; number < blob_count; number++)
@@ -580,7 +583,7 @@ static void kill_child(const struct op *op)
 
 /* Code. */
 
-/* Everything is mapped into ranges that are kept from the start, so that nobody else comes to lie there. */
+/* Everything is mapped into ranges that are reserved at the start, so that no other mapping is placed there. */
 static void keep(void *address, uint64_t size)
 {
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
@@ -646,7 +649,8 @@ static void rewrite(struct blob *blob, unsigned variant, unsigned how)
     atomic_store(&blob->writer, 0);
 }
 
-/* As an emulator links its blocks: the displacement of a jump after a site, in one store, even while others run it. */
+/* Changes the displacement of a jump after a site with a single store, while other threads may execute it, as an
+ * emulator does to link its blocks. */
 static void relink(struct blob *blob, uint32_t times)
 {
     if (blob->kind == PRIVATE_FILE)
@@ -668,7 +672,7 @@ static void relink(struct blob *blob, uint32_t times)
 static void map_channel(char *at)
 {
     int fd = open(channel_path, O_RDWR | O_CLOEXEC);
-    /* total_size: what programs map that know of no rings. */
+    /* total_size: the size that programs map if they do not know about rings. */
     if (fd < 0 || pread(fd, &channel_size, sizeof channel_size, 0x38) != sizeof channel_size)
         fail("open of the channel");
     int flags = at != NULL ? MAP_SHARED | MAP_FIXED : MAP_SHARED;
@@ -703,7 +707,7 @@ static void remap(bool away)
     char *old = control;
     unmap_channel();
     map_channel(away ? NULL : home - control_offset);
-    /* Where the control word was is memory like any other now. */
+    /* The former address of the control word is now ordinary memory. */
     if (control != old && old == home) {
         int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
         uint32_t *word = mmap(old, 4096, PROT_READ | PROT_WRITE, flags, -1, 0);

@@ -3,9 +3,9 @@
  *
  *     property_live COUNTER
  *
- * Reads commands from standard input, a byte each: "e" emits one event (its number, CLOCK_REALTIME in nanoseconds) and
- * answers "e" on standard output; "f" emits for ever, as fast as it goes; at its end it ends. COUNTER is a file of 8
- * bytes that always holds how many events have been emitted.
+ * Reads commands from standard input, one byte each: "e" emits one event (its number, CLOCK_REALTIME in nanoseconds)
+ * and answers "e" on standard output; "f" emits forever, as fast as possible. At the end of its input, the program
+ * exits. COUNTER is a file of 8 bytes that always contains the number of emitted events.
  */
 
 #include <fcntl.h>

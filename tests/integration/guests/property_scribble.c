@@ -1,11 +1,12 @@
 /*
- * A guest that tries what it can with htrun's memory in its address space, while a second process emits in peace.
+ * A guest that attacks htrun's memory in its address space, while a second process emits undisturbed.
  *
  *     property_scribble HOW EVENTS
  *
  * rings: writes random words and bytes into the control block and the packets of its own ring, between events.
  * trampolines: tries to write to them, directly and after mprotect(PROT_WRITE).
- * Its child, made before it has an event, emits EVENTS events: number, ~number. Prints "child TID".
+ * Its child, which is created before the first event, emits EVENTS events with the arguments number, ~number. Prints
+ * "child TID".
  */
 
 #define _GNU_SOURCE
@@ -64,7 +65,7 @@ static uint64_t random_word(uint64_t *state)
     return *state ^= *state << 17;
 }
 
-/* All over the first ring of the pool, which is this process's own, since it was the first to emit. */
+/* Overwrites the whole first ring of the pool. It belongs to this process, which was the first to emit. */
 static void scribble(char *rings, uint64_t seed)
 {
     uint64_t state = seed;

@@ -1,4 +1,5 @@
-/* ring_emitters WAY [NUMBER...]: emits events in many ways; prints what cannot be known before, a number a line. */
+/* ring_emitters WAY [NUMBER...]: emits events in various ways. Prints the values that the test cannot know in advance,
+ * one per line. */
 #include "exact_events.h"
 
 #include <limits.h>
@@ -41,7 +42,7 @@ static void await(pid_t child)
     check(waitpid(child, &status, 0) == child && status == 0, "child");
 }
 
-/* threads THREADS EVENTS: all at one time. */
+/* threads THREADS EVENTS: threads that emit at the same time. */
 static pthread_barrier_t together;
 
 static void *run_thread(void *slot)
@@ -65,7 +66,7 @@ static void threads(void)
         join(all[i]);
 }
 
-/* asked THREADS: threads that ask for an index and emit nothing. */
+/* asked THREADS: threads that request an index and emit no events. */
 static void *ask(void *unused)
 {
     check(qemu_hypertrace_client() != UINT64_MAX, "qemu_hypertrace_client");
@@ -82,7 +83,7 @@ static void asked(void)
     }
 }
 
-/* args EVENTS: every word of the slot has a value of its own. */
+/* args EVENTS: every word of the slot has a different value. */
 static void args(void)
 {
     uint64_t count = number_at(0);
@@ -95,7 +96,7 @@ static void args(void)
     }
 }
 
-/* churn THREADS EVENTS: one after the other. */
+/* churn THREADS EVENTS: threads that emit one after the other. */
 static void *run_short(void *slot)
 {
     emit_numbers((uintptr_t)slot, number_at(1));
@@ -113,7 +114,7 @@ static void churn(void)
     }
 }
 
-/* forks CHILDREN EVENTS: each child of one kind of fork, before and after events of the parent. */
+/* forks CHILDREN EVENTS: children of each kind of fork emit, before and after events of the parent. */
 static void forks(pid_t (*make)(void))
 {
     uint64_t count = number_at(0);
@@ -152,7 +153,8 @@ static void raw_forks(void)
     forks(raw_fork);
 }
 
-/* vforks CHILDREN: each emits two events, the first before its parent has any; a parent's thread goes on meanwhile. */
+/* vforks CHILDREN: each child emits two events, the first before the parent's first event, while another thread of the
+ * parent continues. */
 static void *run_vfork(void *slot)
 {
     uint64_t count = number_at(0);
@@ -181,7 +183,7 @@ static void vforks(void)
     join(thread);
 }
 
-/* execs TIMES EVENTS: the same process, one program image after the other. */
+/* execs TIMES EVENTS: the same process executes several program images, one after the other. */
 static void execs(void)
 {
     uint64_t left = number_at(0);
@@ -196,7 +198,7 @@ static void execs(void)
     }
 }
 
-/* raw EVENTS: a thread without pthread that shares its creator's thread-local memory, while that one waits for it. */
+/* raw EVENTS: a thread without pthread that shares its creator's thread-local memory while the creator waits for it. */
 static int run_raw(void *unused)
 {
     (void)unused;
@@ -214,7 +216,8 @@ static void raw_thread(void)
     emit_numbers(2, number_at(0));
 }
 
-/* handlers EVENTS MICROSECONDS JUMP: a handler emits at any moment, and leaves by siglongjmp() if JUMP. Prints its events. */
+/* handlers EVENTS MICROSECONDS JUMP: a handler emits at random times, and exits with siglongjmp() if JUMP is not 0.
+ * Prints its events. */
 static volatile sig_atomic_t jumps;
 static volatile sig_atomic_t may_jump;
 static sigjmp_buf target;
@@ -256,7 +259,8 @@ static void handlers(void)
     printf("%llu\n%llu\n", (unsigned long long)next, (unsigned long long)handled);
 }
 
-/* first THREADS: signals come before, during and after each thread's first event. Prints the events of the handlers. */
+/* first THREADS: signals arrive before, during and after each thread's first event. Prints the events of the handlers.
+ * */
 static volatile int stop;
 static __thread uint64_t own_number;
 static uint32_t all_handled;
@@ -310,7 +314,8 @@ static void first(void)
     printf("%u\n", all_handled);
 }
 
-/* nested EVENTS: now and then an event is interrupted by a handler that emits EVENTS, more than a ring has. */
+/* nested EVENTS: some events are interrupted by a handler that emits EVENTS events, which are more than a ring can
+ * hold. */
 static void on_many(int number)
 {
     uint64_t count = number_at(0);
@@ -328,7 +333,7 @@ static void nested(void)
     sigemptyset(&action.sa_mask);
     check(sigaction(SIGALRM, &action, NULL) == 0, "sigaction");
     for (uint64_t times = 1; times <= 50; times++) {
-        /* Once only: a handler that takes longer than the period would come again and again. */
+        /* The timer expires only once: a handler that takes longer than the period would be called forever. */
         struct itimerval timer = {{0, 0}, {0, 100}};
 
         check(setitimer(ITIMER_REAL, &timer, NULL) == 0, "setitimer");
@@ -341,9 +346,9 @@ static void nested(void)
 #ifdef __x86_64__
 
 /*
- * stepped STEPS EVENTS WAY: event N is interrupted after N of its instructions, by a handler that emits EVENTS, and
- * leaves by siglongjmp() if WAY is 1. If it is 2, the handler forks, and the child finishes the event while its parent
- * waits. Prints how many events were interrupted, and the events of the handlers.
+ * stepped STEPS EVENTS WAY: event N is interrupted after N of its instructions, by a handler that emits EVENTS events.
+ * If WAY is 1, the handler exits with siglongjmp(). If WAY is 2, the handler forks, and the child completes the event
+ * while its parent waits. Prints how many events were interrupted, and the events of the handlers.
  */
 #define TRAP_FLAG 0x100
 
@@ -375,7 +380,7 @@ static void on_step(int number, siginfo_t *info, void *context)
     }
 }
 
-/* The flag is set after the instruction that follows, so the first that is stepped is of the event. */
+/* The flag takes effect after the next instruction, so the first instruction that is stepped belongs to the event. */
 static void set_stepping(bool on)
 {
     __asm__ __volatile__("subq $128, %%rsp\n\tpushfq\n\tandq $~0x100, (%%rsp)\n\torq %0, (%%rsp)\n\tpopfq\n\taddq $128, %%rsp"
@@ -409,7 +414,7 @@ static void stepped(void)
 
 #endif
 
-/* forever THREADS: until killed. */
+/* forever THREADS: threads that emit until they are killed. */
 static void *run_forever(void *slot)
 {
     emit_numbers((uintptr_t)slot, UINT64_MAX);
@@ -426,7 +431,7 @@ static void forever(void)
     join(thread);
 }
 
-/* again TIMES EVENTS: init and fini, while another thread stays. */
+/* again TIMES EVENTS: init and fini repeatedly, while another thread exists. */
 static void *run_again(void *unused)
 {
     for (uint64_t i = 0; i < number_at(0); i++) {
@@ -455,7 +460,7 @@ static void again(void)
     join(thread);
 }
 
-/* both EVENTS: every event by the library is followed by a store of the program's own to the control word. */
+/* both EVENTS: after every event of the library, the program itself stores to the control word. */
 static void both(void)
 {
     for (uint64_t number = 0; number < number_at(0); number++) {

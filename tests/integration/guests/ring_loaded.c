@@ -1,6 +1,6 @@
 /*
- * ring_loaded OBJECT: threads that are there already use the library in an object that is loaded by dlopen(), and exit
- * after it has been unloaded. Compiled with -DOBJECT and -shared, it is that object.
+ * ring_loaded OBJECT: existing threads use the library in an object that is loaded by dlopen(), and exit after it has
+ * been unloaded. Compiled with -DOBJECT and -shared, this file is that object.
  */
 #include "exact_events.h"
 

@@ -1,10 +1,7 @@
 /*
- * Emits events of many kinds from four threads of three processes, and says which thread is which.
- *
- *     round_trip EVENTS
- *
- * Each thread emits EVENTS / 4 events. Its event N has as arguments an event's number, two of the unusual words below,
- * and N mixed with the thread's number. Prints for each thread "THREAD PID TID".
+ * Emits events of many kinds from four threads of three processes, and prints the ids of the threads. round_trip EVENTS
+ * Each thread emits EVENTS / 4 events. The arguments of its event N are the id of a named event, two of the unusual
+ * words below, and N combined with the thread's number. Prints for each thread "THREAD PID TID".
  */
 
 #define _GNU_SOURCE
@@ -19,7 +16,8 @@
 #include <qemu-hypertrace.h>
 
 static const uint64_t ids[] = {1, 2, 3, UINT64_MAX, 5, 0};
-/* The least, the greatest, negative ones; as floats: infinities, a NaN, 0.1, -0.0, the least of all. */
+/* The smallest and the largest numbers, negative numbers; as floats: infinities, a NaN, 0.1, -0.0, and the smallest
+ * number. */
 static const uint64_t words[] = {
     0, 1, UINT64_C(1) << 31, (UINT64_C(1) << 53) + 1, INT64_MAX, UINT64_C(1) << 63, UINT64_MAX,
     0x7ff0000000000000, 0xfff0000000000000, 0x7ff8000000000000, 0x3fb999999999999a, 0x8000000000000001, UINT64_MAX - 41,

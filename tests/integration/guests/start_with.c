@@ -1,4 +1,5 @@
-/* Execs the program argv[2] with something inherited, as argv[1] says: few starters leave all as it was. */
+/* Executes the program argv[2] with an unusual inherited state, which argv[1] selects. Most programs that start others
+ * change such states. */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdlib.h>

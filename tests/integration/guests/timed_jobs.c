@@ -1,4 +1,4 @@
-/* Emits JOBS pairs of begin (arg1 1) and end (arg1 2), with a little work between them, and prints how many. */
+/* Emits JOBS pairs of begin (arg1 1) and end (arg1 2), with a little work between them, and prints their number. */
 #include <qemu-hypertrace.h>
 
 #include <stdio.h>

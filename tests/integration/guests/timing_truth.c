@@ -36,7 +36,7 @@ static uint32_t chance(void)
     return state;
 }
 
-/* A counter that counts in steps would show the same one in each turn of a steady loop. */
+/* If a counter advances in steps, it could have the same phase in each iteration of a regular loop. */
 static void pause(void)
 {
     for (uint32_t rounds = chance() % 128; rounds > 0; rounds--) {
@@ -44,7 +44,8 @@ static void pause(void)
     }
 }
 
-/* Multiplications that wait for each other: 24 cycles a turn, on any x86-64 processor of the last ten years. */
+/* Multiplications, each of which needs the result of the previous one: 24 cycles per iteration, on all x86-64
+ * processors of the last ten years. */
 #define CHAIN(value, turns) do { \
         uint64_t left = (turns); \
         __asm__ __volatile__("1:\n\t.rept 8\n\timul %0, %0\n\t.endr\n\tdec %1\n\tjnz 1b" \
@@ -52,8 +53,9 @@ static void pause(void)
     } while (0)
 
 /*
- * Looks at the counter until it is late enough; what that took by its own account. By chance it is some turns longer:
- * else the processor would learn when it ends, but not equally well alone and in a span.
+ * Reads the counter until a given time, and returns the duration that it has measured itself. A random number of
+ * iterations is added. Otherwise the processor would learn to predict the end of the loop, but not equally well with
+ * and without a span.
  */
 __attribute__((noinline)) static uint64_t spin(uint64_t ticks)
 {
@@ -67,7 +69,7 @@ __attribute__((noinline)) static uint64_t spin(uint64_t ticks)
     return late - begin;
 }
 
-/* Ticks that a chain takes: of many in a row, each waits for the one before. */
+/* The ticks that a chain takes, from many chains in a row. Each chain waits for the previous one. */
 static double chain_alone(uint64_t turns)
 {
     uint64_t value = 3, begin = now(), middle;
@@ -77,13 +79,13 @@ static double chain_alone(uint64_t turns)
     }
     middle = now();
     CHAIN(value, turns);
-    /* The readings themselves take as much in both stretches. */
+    /* The readings themselves take the same time in both measurements. */
     return (double)(int64_t)(middle - begin - (now() - middle)) / (ALONE - 1);
 }
 
 /*
- * Ticks that a spin takes beyond those that it measures itself. They are the same for any length, and short spins are
- * rarely interrupted.
+ * The ticks that a spin takes in addition to those that it measures itself. They do not depend on its length, and short
+ * spins are rarely interrupted.
  */
 static double spin_alone(uint64_t ticks)
 {
@@ -160,7 +162,7 @@ int main(int argc, char **argv)
         if (turn % 4 == 0) {
             spins(9, "spin100us", (uint64_t)(100000 * ns), 1);
         }
-        /* So often that neither the first one, at which the sites trap, nor one that was interrupted is the median. */
+        /* So often that the median is neither the first one, at which the sites trap, nor an interrupted one. */
         if (turn % 8 == 0) {
             spins(10, "spin1ms", (uint64_t)(1000000 * ns), 1);
         }

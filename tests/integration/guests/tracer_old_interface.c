@@ -1,4 +1,4 @@
-/* 64-bit code that makes 32-bit system calls (int $0x80), among them those that htrun watches, and goes on. */
+/* 64-bit code that makes 32-bit system calls (int $0x80), including those that htrun watches, and continues. */
 #include <stdint.h>
 #include <stdio.h>
 

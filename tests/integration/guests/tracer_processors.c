@@ -1,4 +1,5 @@
-/* Traps densely and asks between for its processors, and lets a new thread and a new process ask: always the same. */
+/* Traps often, and queries its processors in between, also from a new thread and a new process. The result is always
+ * the same. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>

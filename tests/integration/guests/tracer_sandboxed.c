@@ -1,4 +1,4 @@
-/* Maps the channel after it has put itself into a sandbox that kills for mprotect, seccomp and rt_sigaction. */
+/* Maps the channel after it has installed a sandbox that kills it for mprotect, seccomp and rt_sigaction. */
 #define _GNU_SOURCE
 #include <linux/filter.h>
 #include <linux/seccomp.h>

@@ -1,4 +1,5 @@
-/* Asks for seccomp's strict mode, which a process with a filter (ours) cannot have: the call fails, and it continues. */
+/* Requests seccomp's strict mode, which a process with a filter (htrun's) cannot enter. The call fails, and the program
+ * continues. */
 #include <errno.h>
 #include <linux/seccomp.h>
 #include <stdio.h>

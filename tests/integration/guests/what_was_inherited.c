@@ -1,4 +1,5 @@
-/* Prints what this process was started with, argv and environment in hexadecimal; the channel's variable has no value. */
+/* Prints the state with which this process was started. argv and the environment are in hexadecimal; the value of the
+ * channel's variable is not printed. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-/* Events where signals, stacks and the counter are not as usual; argv[1] says how. */
+/* Emits events with unusual signals, stacks and counters, which argv[1] selects. */
 #include "emitting.h"
 
 #include <signal.h>
@@ -39,7 +39,7 @@ static void fault_pending(void)
     _exit(0);
 }
 
-/* Events with this stack pointer. */
+/* Emits events with this stack pointer. */
 static void emit_at(char *stack)
 {
     for (int i = 0; i < 4; i++) {
@@ -57,7 +57,7 @@ static void small_stack(void)
     emit_at(memory + 4096 + 16);
 }
 
-/* The number of steps is not compared: a patched event takes more. */
+/* The number of steps is not compared, because a patched event takes more steps. */
 static void own_steps(void)
 {
     signal(SIGTRAP, count_step);

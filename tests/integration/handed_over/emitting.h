@@ -1,4 +1,4 @@
-/* A channel where there is one, and events that say nothing. */
+/* Opens a channel, if there is one, and emits events without information. */
 #ifndef EMITTING_H
 #define EMITTING_H
 

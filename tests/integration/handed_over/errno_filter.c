@@ -1,4 +1,4 @@
-/* A seccomp filter of the program's own, which makes a call fail. */
+/* The program's own seccomp filter makes a call fail. */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>

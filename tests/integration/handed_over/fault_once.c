@@ -1,4 +1,4 @@
-/* A handler with SA_RESETHAND runs once for a fault that it doesn't mend; the next one kills. */
+/* A handler with SA_RESETHAND runs once for a fault that it does not fix. The next fault kills the program. */
 #include "emitting.h"
 
 #include <signal.h>
@@ -29,7 +29,7 @@ int main(int argc, char **argv)
     if (argc > 1) {
         emit(2);
     }
-    /* So that it ends even if the handler runs again and again. */
+    /* Ends the program even if the handler runs repeatedly. */
     alarm(20);
     *nowhere = 1;
     return 0;

@@ -1,4 +1,4 @@
-/* Saves its work when the signal argv[1] requests its end. Meanwhile it sends signals to itself. */
+/* Saves its work when the signal argv[1] requests it to exit. During this time it sends signals to itself. */
 #include "emitting.h"
 
 #include <signal.h>

@@ -1,6 +1,6 @@
 /*
- * Starts argv[2]..., and sends the signal argv[1] to all of its descendants when it has printed something, like a program
- * that stops a service or a job. Passes on its output, and prints its status.
+ * Starts argv[2]... When that program has printed something, sends the signal argv[1] to all of its descendants, like a
+ * program that stops a service or a job. Passes on its output, and prints its status.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -31,7 +31,7 @@ static pid_t parent_of(const char *pid)
     return name_end != NULL && strlen(name_end) > 4 ? atoi(name_end + 4) : 0;
 }
 
-/* All that come of the process: a tracer that detached itself too, since this process adopts orphans. */
+/* All descendants of the process, including a tracer that has detached itself, since this process adopts orphans. */
 static void send_below(pid_t ancestor, int number)
 {
     DIR *processes = opendir("/proc");

@@ -1,4 +1,4 @@
-/* What a program finds when it is started: environment, signals, and what its own account has already. */
+/* Prints the state in which it is started: environment, signals, and the resource usage so far. */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdio.h>
@@ -39,7 +39,7 @@ int main(void)
         }
     }
     getrusage(RUSAGE_CHILDREN, &children);
-    /* What starts a tracer for it costs microseconds. */
+    /* A program that starts a tracer for it takes only microseconds. */
     printf("children: %ld KiB, %ld ms\n", children.ru_maxrss,
            children.ru_utime.tv_sec * 1000L + children.ru_utime.tv_usec / 1000);
     return 0;

@@ -1,4 +1,4 @@
-/* Waits with a limit in time while a signal that is ignored comes again and again. */
+/* Waits with a time limit while an ignored signal arrives repeatedly. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <signal.h>

@@ -1,4 +1,4 @@
-/* argv[1] processes at once, each of which emits; then all exit. A process may open few files. */
+/* argv[1] processes exist at the same time. Each of them emits; then all exit. The limit of open files is low. */
 #include "emitting.h"
 
 #include <stdio.h>

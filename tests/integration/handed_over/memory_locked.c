@@ -1,4 +1,4 @@
-/* Locks all memory, that of the future too; or, with an argument, limits its address space after its first event. */
+/* Locks all present and future memory; with an argument, limits its address space after its first event instead. */
 #include "emitting.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* Starts argv[1]... with an odd environment, some signals ignored, some blocked. */
+/* Starts argv[1]... with an unusual environment, and with some signals ignored and some blocked. */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdio.h>

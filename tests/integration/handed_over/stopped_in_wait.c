@@ -1,4 +1,4 @@
-/* A process that waits for events is stopped and goes on: its wait is interrupted. */
+/* A process is stopped and continued while it waits for events: its wait is interrupted. */
 #include "await_call.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* Starts argv[1]... as what adopts orphans. */
+/* Starts argv[1]... and is its subreaper. */
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-/* Waits for any child, and has none. */
+/* Waits for any child, although it has no children. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
