@@ -1,5 +1,5 @@
 /* Ten program images, one after the other. Each is executed by a thread that is not the leader, while all threads emit.
- * */
+ */
 #include "exact_events.h"
 
 static char *self;

@@ -144,7 +144,7 @@ int main(int argc, char **argv)
 
             for (first = 0; first < 2; first++) {
                 /* Each of the two sites is patched first in some rounds. Each call of the first function emits twice.
-                 * */
+                 */
                 if (first == i % 2) {
                     qemu_hypertrace_data(0)[2] = 0;
                     adjacent(control, 0);

@@ -317,7 +317,7 @@ static void children_alone(void)
 }
 
 /* Children with different code at the same address, far from all other memory. No other process has their trampolines.
- * */
+ */
 static void children_generate(void)
 {
     char *const place = (char *)0x100000000000;

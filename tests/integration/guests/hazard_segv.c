@@ -455,7 +455,7 @@ static void tick(int number)
 }
 
 /* A fast timer does not prevent the program from making progress. It is as fast as a program under strace could handle.
- * */
+ */
 static void fast_timer(void)
 {
     struct itimerval timer = {{0, 100}, {0, 100}}, none = {{0, 0}, {0, 0}};

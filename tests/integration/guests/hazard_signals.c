@@ -133,7 +133,7 @@ static uint64_t flags_of_sum(uint32_t turn)
 }
 
 /* Checks where the thread was interrupted: never in a trampoline, and with the register values at the site or after it.
- * */
+ */
 static void look(int number, siginfo_t *info, void *context)
 {
     const greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;

@@ -1,5 +1,5 @@
 /* library_init [BASE]: prints the result of init; then emits one event from the first slot and one from the last slot.
- * */
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

@@ -68,7 +68,7 @@ static void children_have_their_own(void)
 }
 
 /* The first process of a tree exits. Its idle child, which never requests an index, does not keep the parent's index.
- * */
+ */
 static void idle_child_holds_nothing(const char *channel)
 {
     int hold[2], ready[2];

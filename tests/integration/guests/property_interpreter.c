@@ -111,8 +111,7 @@ struct entry {
     uint32_t tid;
     uint32_t index;
     uint32_t state;
-    uint32_t below_done;        /* the number of events of the interrupted stream that are certainly before this event
-    */
+    uint32_t below_done;        /* events of the interrupted stream that are certainly before this event */
     uint32_t below_intended;    /* the number of the first event that is certainly after it */
     uint32_t program;
 };
@@ -484,7 +483,7 @@ static void must_succeed(pid_t child)
 static void map_file(struct blob *blob, const char *code, bool alias);
 
 /* The child has none of the parent's other threads, so their locks are free. Shared code becomes private to the child.
- * */
+ */
 static void forget_others(void)
 {
     atomic_store(&live_threads, 1);

@@ -260,7 +260,7 @@ static void handlers(void)
 }
 
 /* first THREADS: signals arrive before, during and after each thread's first event. Prints the events of the handlers.
- * */
+ */
 static volatile int stop;
 static __thread uint64_t own_number;
 static uint32_t all_handled;
