@@ -135,7 +135,7 @@ GOALS = (
     Goal("print-text", Measure.AT_LEAST, "babeltrace2-text", 2),
     *_rates(),
     *_answers(),
-    # The results agree with those of other tools that measure the same quantity.
+    # The results must agree with those of other tools that measure the same quantity.
     *(Goal(f"hash-{size}-spans", Measure.AGREES, f"hash-{size}", 2) for size in (1_000, 10_000, 100_000)),
     Goal("program-bench", Measure.AGREES, "program", 2),
     Goal("short-program-bench", Measure.BEYOND, "short-program", 0.1),

@@ -16,7 +16,7 @@ FIRST = {
         ("site", "The first event of a further call site"),
     )
 }
-"""The groups for what a program waits for before its events are cheap, by their names in ``first_events.c``."""
+"""The groups for the time that a program waits until its events are cheap, by their names in ``first_events.c``."""
 BOOT = Group("boot", "Booting a machine and powering it off", "ms", "boot-x86_64", rounds=9, quick_rounds=2)
 GETPPID = Group("getppid", "A program that makes cheap system calls", "ns", "getppid", rounds=9, quick_rounds=3)
 MMAP = Group("mmap", "A program that calls mmap and munmap", "ns", "mmap", rounds=9, quick_rounds=3)

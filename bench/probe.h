@@ -1,9 +1,9 @@
 /*
  * A loop of independent additions. Neither memory nor system calls slow it, but another user of the core's arithmetic
  * units does: in a virtual machine, this may be another virtual machine on the sibling hyper-thread, which cannot be
- * detected in another way. It is in C, so that an emulated program probes in the same way. A turn has so many additions
- * that the work of an emulator around a block of code, which depends on the address of the block, is little compared
- * with them.
+ * detected in another way. It is in C, so that an emulated program probes in the same way. An iteration has many
+ * additions, so that the emulator's work for each block of code, which depends on the block's address, takes little
+ * time compared with them.
  *
  * It includes no other header, so that programs and kernel modules can use it.
  */

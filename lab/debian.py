@@ -2,8 +2,8 @@
 tests.
 
 The packages are fetched by apt, with separate lists and a separate cache. The mirror is that of the machine's own
-sources, unless the variable ``HTRUN_TEST_DEBIAN_MIRROR`` contains the address of another mirror, as it must on machines
-that are not Debian.
+sources, unless the variable ``HTRUN_TEST_DEBIAN_MIRROR`` contains the address of another mirror, which is necessary on
+machines that do not run Debian.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Questions asked of a trace: the whole command, from the start of its process to its exit, and the memory it needs."""
+"""Queries on a trace: the time of the whole command, from the start of its process to its exit, and the memory that it
+needs."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ QUESTIONS = {
         ("query", "select name, count(*), avg(duration) from spans group by name"),
     ),
 }
-"""For the name of each bench: its title, and the verb with its arguments, of which the trace becomes the first."""
+"""The title of each bench, and the verb with its arguments, by the name of the bench. The trace is inserted as the
+first argument."""
 
 
 def _trace(shop: Workshop) -> Path:

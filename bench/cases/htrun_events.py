@@ -56,8 +56,8 @@ class HtrunEvent(Bench):
         guest = shop.build_guest("guests/emit.c", compiler=COMPILERS[architecture])
         program = [*emulator, str(guest)]
         options = [*([] if self._patch else ["--no-patch"]), "--via", "ring" if self._rings else "store"]
-        # If the site cannot be patched, the guest emits fewer events: so many traps would take an hour, and fewer are
-        # enough to show the cost.
+        # If the site cannot be patched, the guest emits fewer events. Otherwise the traps would take an hour, and fewer
+        # events are enough to measure the cost.
         plan = replace(_PATCHED if htrun.patches(shop, program, *options) else _TRAPPING, threads=self._threads)
         # Only an x86-64 guest can read its clock fast enough to time single events.
         plan = shop.plan(plan if architecture == "x86_64" else plan.without_singles())

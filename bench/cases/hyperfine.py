@@ -90,7 +90,7 @@ def _sample(told: Path, way: Sequence[str | int], scale: float) -> Sample:
 
 
 def benches() -> Iterator[Bench]:
-    """The benches of a program that takes about 50 ms, and of one that takes less than 1 ms."""
+    """The benches of a program that takes about 50 ms, and of a program that takes less than 1 ms."""
     for group in (PROGRAM, SHORT_PROGRAM):
         yield ByHyperfine(group)
         yield ByHypertraceBench(group)

@@ -1,4 +1,4 @@
-"""The time that htrun adds to the start and exit of a program that does nothing."""
+"""The time that htrun adds to the start and the exit of a program that does nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-/* Events of a guest: each is one slot of four arguments and one store of its index, by the guest library. */
+/* Emits events of a guest with the guest library. For each event, four arguments are written to a slot, and the index
+ * of the slot is stored. */
 #include "../measure.h"
 #include <qemu-hypertrace.h>
 

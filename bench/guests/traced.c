@@ -131,7 +131,7 @@ static void start_program(void)
 
 static void fault(void)
 {
-    /* Three bytes, which skip_load() knows. */
+    /* This instruction has three bytes; skip_load() depends on this. */
     __asm__ volatile("movl 8(%%rax), %%ecx" : : "a"(0) : "ecx", "memory");
 }
 

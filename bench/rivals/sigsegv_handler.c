@@ -1,4 +1,4 @@
-/* A signal handler inside the program that takes the store's place: how QEMU's own hypertrace patches worked. */
+/* The store is replaced by a signal handler inside the program. QEMU's own hypertrace patches used this method. */
 #include <signal.h>
 #include <ucontext.h>
 

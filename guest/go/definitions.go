@@ -21,7 +21,7 @@ var (
 	notes      []byte   // the part of the mapping that is free
 )
 
-// Define lets htrun know the definitions of events, a TOML text as for htrun --events. Generated code calls it.
+// Define passes definitions of events to htrun: a TOML text as for htrun --events. Generated code calls it.
 func Define(text string) {
 	publishing.Lock()
 	defer publishing.Unlock()

@@ -97,7 +97,7 @@ static bool is_region(uint64_t offset, uint64_t total_size)
     return offset >= REGION_ALIGNMENT && offset % REGION_ALIGNMENT == 0 && offset < total_size;
 }
 
-/* Whether the regions lie in the channel without overlap, and the slots in the data region. */
+/* Whether the regions are within the channel and do not overlap, and the slots are within the data region. */
 static bool is_sane(const struct header *header)
 {
     if (header->num_args < 1 || header->num_args > HYPERTRACE_MAX_ARGS) {

@@ -127,7 +127,7 @@ static void release_index(uint64_t index)
     }
 }
 
-/* Called when a thread that has asked for an index exits. */
+/* Called when a thread that has requested an index exits. */
 static void release_client(void *unused)
 {
     (void)unused;

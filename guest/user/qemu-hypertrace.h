@@ -47,7 +47,8 @@ extern "C" {
  * environment variable HYPERTRACE, which htrun sets.
  *
  * Idempotent: with the channel open already, it returns 0 and does nothing;
- * one qemu_hypertrace_fini() closes it, however often it was initialised.
+ * a single qemu_hypertrace_fini() closes it, even after several
+ * initialisations.
  *
  * Returns 0, or -1 with errno
  *   ENOENT     there is no channel: no such file; or NULL and neither a
@@ -93,8 +94,8 @@ uint64_t qemu_hypertrace_max_clients(void);
  * order of the program. The pointer is valid until qemu_hypertrace_fini(). A
  * slot keeps its words after an event. Do not write other bytes of the channel.
  *
- * One slot is for one thread at a time: two threads that use one index mix
- * their arguments. See qemu_hypertrace_client().
+ * Only one thread at a time may use a slot: if two threads use the same index,
+ * their arguments are mixed. See qemu_hypertrace_client().
  *
  * The result is never NULL: without a channel, or if @voffset is out of range,
  * it is 64 words of memory that belong to the calling thread and are never
@@ -111,8 +112,8 @@ uint64_t *qemu_hypertrace_data(uint64_t voffset);
  * index is not valid in a child of fork(), so call this function again after
  * fork().
  *
- * The channel's file descriptor holds the index. It is close-on-exec; a
- * program that closes descriptors it doesn't know loses the index to others.
+ * The channel's file descriptor holds the index. It is close-on-exec. If a
+ * program closes unknown descriptors, other threads may also get its index.
  *
  * Returns the index; 0 without a channel; or UINT64_MAX with errno
  *   EAGAIN     every index is taken, or the limit of pthread keys is reached

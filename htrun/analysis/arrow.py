@@ -1,4 +1,4 @@
-"""Events as Arrow tables: typed columns, for pandas, polars, DuckDB and the like."""
+"""Events as Arrow tables with typed columns, for pandas, polars, DuckDB and similar libraries."""
 
 from __future__ import annotations
 

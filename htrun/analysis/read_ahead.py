@@ -15,8 +15,8 @@ _AHEAD = 2
 
 
 def read_ahead(batches: Iterable[_T]) -> Generator[_T, None, None]:
-    """The ``batches``, which are read before they are asked for. An error of reading is raised where its batch would
-    have come. If the result is closed early, no more than one further batch is read."""
+    """The ``batches``, which are read in advance. If reading a batch fails, the error is raised in place of the batch.
+    If the result is closed early, no more than one further batch is read."""
     found: SimpleQueue[tuple[_T] | BaseException | None] = SimpleQueue()
     room, closed = Semaphore(_AHEAD), False
 

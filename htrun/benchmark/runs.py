@@ -204,7 +204,7 @@ class _TracedRuns:
         """See `_Runs`.
 
         A trace gets its final name when it is complete. Until then it has a name that no other run uses, because a run
-        of an earlier, killed bench may still be in progress.
+        of an earlier bench that was killed may still continue.
         """
         final = self._place / _name(number)
         if final.exists():

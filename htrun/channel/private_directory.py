@@ -53,7 +53,7 @@ class PrivateDirectory:
             self._path.rmdir()
 
     def clear_left_behind(self) -> None:
-        """Remove the directories next to this one that were left by runs of this user that SIGKILL has killed. Never
+        """Remove the directories next to this one that belong to runs of this user that were killed by SIGKILL. Never
         fails."""
         with suppress(OSError), os.scandir(self._path.parent) as entries:
             for entry in entries:

@@ -28,8 +28,8 @@ def add_exports(parser: argparse.ArgumentParser, forms: Iterable[str] = FORMS) -
 
 
 def refuse_all_but(forms: Collection[str], arguments: argparse.Namespace, why: str) -> None:
-    """Raise `HtrunError` with the reason ``why`` if a form that is not in ``forms`` is requested. To be called before a
-    long run."""
+    """Raise `HtrunError` with the reason ``why`` if a form that is not in ``forms`` is requested. Call this function
+    before a long run."""
     for name in FORMS:
         if getattr(arguments, name, None) is not None and name not in forms:
             raise HtrunError(f"--{name} {why}")

@@ -111,7 +111,10 @@ def _guarded(action: Callable[[], None]) -> tuple[int, str]:
         # If the working directory is gone, this error is raised when a relative path is made absolute.
         if _directory_exists():
             raise
-        return ExitCode.OWN_FAILURE, "htrun: the working directory was removed; give absolute paths, or go elsewhere\n"
+        return (
+            ExitCode.OWN_FAILURE,
+            "htrun: the working directory was removed; give absolute paths, or change to another directory\n",
+        )
     return 0, ""
 
 

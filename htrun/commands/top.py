@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _LEAST_INTERVAL, _MOST_INTERVAL = 0.05, 60.0
 _SIGNALLED = 128
 _END_SECONDS = 10
-"""The time, in seconds, that a program has to exit after it was asked to. After this time it is killed."""
+"""The time in seconds in which a program must exit after it was requested to exit. After this time it is killed."""
 
 
 class TopCommand:
@@ -104,8 +104,8 @@ class _Program:
         return self.process.poll() is None
 
     def end(self, ended: bool) -> int:
-        """Print the program's output, and return the program's exit code. ``ended``: whether the program has exited; if
-        not, because the user quit, the exit code is 0."""
+        """Print the program's output, and return the program's exit code. ``ended``: whether the program has exited. If
+        the user has quit before, the exit code is 0."""
         if not ended:
             self.process.terminate()
         try:

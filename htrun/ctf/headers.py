@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Damaged(Exception):
-    """A packet is invalid. ``str()`` says why."""
+    """A packet is invalid. ``str()`` gives the reason."""
 
 
 class StreamIdentity(NamedTuple):
@@ -69,11 +69,11 @@ def read_header(descriptor: int, offset: int, metadata: Metadata) -> PacketHeade
     )
     stream_class = metadata.classes.get(number)
     if stream_class is None:
-        raise Damaged("a packet is of another kind of stream")
+        raise Damaged("a packet belongs to another kind of stream")
     if magic != MAGIC:
         raise Damaged("there is no packet here")
     if uuid != metadata.uuid.bytes:
-        raise Damaged("a packet is of another trace")
+        raise Damaged("a packet belongs to another trace")
     if not stream_class.header_size * BITS <= content <= size or content % BITS or size % BITS:
         raise Damaged("a packet's size is impossible")
     content, size = content // BITS, size // BITS

@@ -196,7 +196,7 @@ def _literal(value: str | int) -> str:
 
 def _clock(fit: Fit, source: str) -> str:
     return _CLOCK.format(
-        description=f"{source}; a straight line through the run, within {fit.error_ns} ns",
+        description=f"{source}; fitted by a straight line, maximum error {fit.error_ns} ns",
         frequency=fit.frequency,
         precision=fit.error_ns * fit.frequency // 1_000_000_000,
         offset_seconds=fit.offset_seconds,

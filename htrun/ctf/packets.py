@@ -183,7 +183,7 @@ class _Scanner:
     def _check(self, header: PacketHeader) -> None:
         """Check that ``header`` continues its stream. Raises `Damaged`."""
         if self.stream_class is not None and header.stream_class is not self.stream_class:
-            raise Damaged("a packet is of another kind of stream")
+            raise Damaged("a packet belongs to another kind of stream")
         if header.number != self.packets:
             raise Damaged("packets are missing or out of order")
         if not self.last <= header.begin <= header.end:
@@ -198,7 +198,7 @@ class _Scanner:
             self.stream = identity.stream(header.stream_class)
             self.identity = identity
         if identity != self.identity:
-            raise Damaged("a packet is of another stream")
+            raise Damaged("a packet belongs to another stream")
 
     def _add_pieces(self, header: PacketHeader, count: int) -> None:
         """Index ``count`` events. Raises `Damaged` if the time at which a piece begins does not lie between its

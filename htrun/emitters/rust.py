@@ -18,7 +18,7 @@ _KEYWORDS = (
     "do final macro override priv try typeof unsized virtual yield gen hypertrace u64 i64 f64 bool usize"
 )
 _WORDS = frozenset(_KEYWORDS.split())
-"""Keywords of all editions, reserved words, and what the generated code uses itself."""
+"""Keywords of all editions, reserved words, and names that the generated code uses."""
 _HEAD = """\
 // Made by hypertrace header --lang rust from {source}; change that file, and generate this one again.
 #![allow(dead_code, non_camel_case_types, clippy::all)]

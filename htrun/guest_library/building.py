@@ -1,4 +1,4 @@
-"""Runs the makefiles of the guest libraries, and keeps what they build in a cache."""
+"""Runs the makefiles of the guest libraries, and keeps the results in a cache."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from htrun.errors import HtrunError
 def make(directory: Path, goal: str, *words: str, what: str) -> str:
     """Run the makefile in ``directory``. Returns the output of make.
 
-    ``what``: what is built, and with which compiler, for the error. Raises `HtrunError` with the first line of an
-    error.
+    ``what``: the target and the compiler, for error messages. Raises `HtrunError` with the first line of an error.
     """
     if shutil.which("make") is None:
         raise HtrunError("the guest library is built with make, which is missing; install it (Debian's package make)")
@@ -35,8 +34,8 @@ def make(directory: Path, goal: str, *words: str, what: str) -> str:
 
 
 def built_once(path: Path, build: Callable[[str], object]) -> Path:
-    """Return ``path``, after ``build`` has made a file of that name in the directory that it gets, unless the file
-    exists. Several runs may build it at the same time, since the result is the same. Raises `HtrunError`."""
+    """Return ``path``. If the file does not exist, ``build`` first creates a file with this name in a given directory.
+    Several runs may build it at the same time, since the result is the same. Raises `HtrunError`."""
     if path.is_file():
         return path
     try:
@@ -50,7 +49,7 @@ def built_once(path: Path, build: Callable[[str], object]) -> Path:
 
 
 def cache(sources: Iterable[Path]) -> Path:
-    """A directory for what was built from exactly these files (XDG Base Directory Specification)."""
+    """A directory for the results of exactly these files (XDG Base Directory Specification)."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     root = Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()
     digest = hashlib.sha256()

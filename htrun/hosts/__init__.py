@@ -18,7 +18,7 @@ _PACKAGES = {
     b"\x3e\x00": "htrun.hosts.x86_64",
 }
 """The package of each machine on which htrun traces programs, by e_machine (EM_X86_64). htrun reads e_machine from the
-file of its Python interpreter, since ``uname`` can be made to report another machine."""
+file of its Python interpreter, since ``uname`` may report another machine."""
 
 
 def _machine_of(interpreter: str) -> bytes | None:

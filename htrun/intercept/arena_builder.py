@@ -30,7 +30,7 @@ _MOST_RUNS = 1 << 14
 """The maximum number of trampoline mappings in one address space: a quarter of the default vm.max_map_count
 (proc_sys_vm(5))."""
 _NEAR_CHUNK = 16 * PAGE
-"""The number of bytes that are mapped in one call, for trampolines that may lie anywhere near their sites."""
+"""The number of bytes that are mapped in one call, for trampolines that may be anywhere near their sites."""
 _FAR = 0x4000_0000_0000
 """The preferred address for rings. It is far from code, since gigabytes of rings near code would leave no room for
 trampolines."""
@@ -122,7 +122,7 @@ class ArenaBuilder:
                     address = run.take(low, high, size)
                     assert address is not None
                     return number, address
-        raise NoRoom("no free memory where a jump from here can lead")
+        raise NoRoom("no free memory in the range of a jump from here")
 
     def runtime_near(self, injection: Injection, space: AddressSpace, tid: int, at: int) -> int:
         """The address of a runtime stub that can be reached by a jump from ``at``. Raises `NoRoom`."""

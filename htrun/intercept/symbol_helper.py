@@ -1,4 +1,4 @@
-"""A separate process that looks names up with lief. To import lief takes half a second of processor time.
+"""A separate process that looks names up with lief. Importing lief takes half a second of processor time.
 
 The helper is a child of a thread of the tracer, so the program can't wait for it. It is in the tracer's session, so it
 gets no signals from a terminal. It runs without the user's environment. It dies when the thread that has created it

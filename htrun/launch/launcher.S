@@ -373,7 +373,7 @@ move_up:
 1:	ret
 
 # ---------------------------------------------------------------------------------------------- the tracer's beginning
-# Runs in the intermediate process, which exits at once, so that the tracer is not a child of the program.
+# Runs in the intermediate process, which exits immediately, so that the tracer is not a child of the program.
 middle:
 	mov $SYS_FORK, %eax
 	syscall

@@ -28,7 +28,7 @@ def no_spans(trace: Trace, unpaired: Mapping[str, Unpaired], *, need_names: bool
     if len(trace) == 0:
         return no_events(trace)
     if lost and not alone:
-        return f"has no whole spans: {lost:,} begins and ends lie where events were lost"
+        return f"has no complete spans: {lost:,} begins and ends are next to losses"
     if lost or alone:
         return f"has no spans: {alone:,} begins and ends without a partner, {lost:,} next to losses"
     if trace.names is None and need_names:

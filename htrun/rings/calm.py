@@ -1,10 +1,9 @@
 """Decides when the drain makes its first round.
 
-The first round of a run imports numpy, which takes 60 ms or more, nearly all of it with the interpreter's lock. A trap
-that is handled meanwhile waits for this lock each time that the tracer has waited for the tracee, so a program's first
-events would take ten times as long. Most programs pass their first sites within a few milliseconds. So the first round
-waits until no trap has come for a while. Records fit into the rings until then; if a ring is full, the tracer empties
-it itself.
+The first round of a run imports numpy, which takes 60 ms or more, nearly all of it with the interpreter's lock. If a
+trap is handled at this time, it waits for this lock after each wait for the tracee, so a program's first events would
+take ten times as long. Most programs pass their first sites within a few milliseconds. So the first round waits until
+no trap has come for a while. Records fit into the rings until then; if a ring is full, the tracer empties it itself.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ _MOST_EVENTS = 1 << 48
 """A number of events that no thread can reach."""
 _MOST_WAITING = 4096
 """The maximum number of records that a client may have reserved beyond the available room. A thread and its signal
-handlers never reserve so many."""
+handlers never reserve more."""
 _GRACE = 0.2
 """The time in seconds for which an unfinished record holds up the records after it. A signal handler may have emitted
 these later records, and then the unfinished record belongs to the older event that the handler interrupted."""

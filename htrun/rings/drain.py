@@ -214,7 +214,7 @@ class Drain:
         self.start()
         if fresh and len(self._rings) <= FEW:
             # The ring's memory must be ready for the thread's next events. The memory of a ring that was lent before is
-            # already allocated, so it needs no round: many threads in a row must not cost one round each.
+            # already allocated, so it needs no round. Otherwise, many threads in a row would cost one round each.
             self._wanted.release()
         return ring
 

@@ -71,7 +71,7 @@ def _require_descriptors() -> None:
             opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:
         raise HtrunError(
-            f"htrun needs {_DESCRIPTORS} open files, but can open only {len(opened)} ({error.strerror}); raise the "
+            f"htrun needs {_DESCRIPTORS} open files, and can open only {len(opened)} ({error.strerror}); raise the "
             "limit (ulimit -n)"
         ) from None
     finally:
@@ -110,6 +110,6 @@ def _require_threads() -> None:
         lock.acquire()
     if begun < _THREADS:
         raise HtrunError(
-            f"htrun needs {_THREADS} threads in addition to the program's, but can start only {begun}; raise the limit "
+            f"htrun needs {_THREADS} threads in addition to the program's, and can start only {begun}; raise the limit "
             "of processes (ulimit -u, or pids.max of the control group)"
         )

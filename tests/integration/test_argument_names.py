@@ -42,7 +42,8 @@ _IN_TWO = {
     "fanotify_mark": (2,),
     "lookup_dcookie": (0,),
 }
-"""Positions at which calls of i386 take a wide number in two halves, one after the other, and strace shows it whole."""
+"""Positions at which calls of i386 take a 64-bit number in two consecutive arguments, which strace shows as one
+number."""
 _RUN_TOGETHER = re.compile(r"0x[0-9a-f]+0[0-7]{2,3}")
 """Flags without a name directly followed by a mode, in the text of strace 6.1."""
 _OTHER_BITS = 0xDEF0_0000_0000_0000

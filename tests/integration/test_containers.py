@@ -82,7 +82,8 @@ def container() -> list[str]:
 
 @pytest.fixture
 def guest(toolchain: Toolchain) -> Path:
-    """A program that emits as many events as its first argument says, and exits with the second, or 0."""
+    """A program whose first argument is the number of events that it emits, and whose second argument is its exit
+    status (default: 0)."""
     return toolchain.compile_text(GUEST, "contained")
 
 
@@ -202,7 +203,7 @@ OTHERS = {
 
 @pytest.fixture
 def public() -> Iterator[Path]:
-    """A directory that everybody can enter, below one that everybody can."""
+    """A directory that all users can enter, in a parent directory that all users can enter."""
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
         os.chmod(name, 0o755)
         yield Path(name)

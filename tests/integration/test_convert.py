@@ -1,4 +1,4 @@
-"""Traces in other formats: all events are converted, and what is impossible is reported in one line."""
+"""Traces in other formats: all events are converted, and an impossible conversion is reported in one line."""
 
 from __future__ import annotations
 

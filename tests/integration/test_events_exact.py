@@ -1,4 +1,5 @@
-"""One event for each store, in order for each thread, with the right values, whatever threads and processes do."""
+"""There is one event for each store, in the order of each thread and with the right values, for programs with all kinds
+of threads and processes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The examples of docs/timing.md compare a program with itself: a difference that they find is a false alarm.
 
-``HTRUN_ALARM_TRIALS=1000`` makes so many comparisons of each kind.
+``HTRUN_ALARM_TRIALS=1000`` makes 1,000 comparisons of each kind.
 """
 
 from __future__ import annotations

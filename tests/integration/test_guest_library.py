@@ -23,7 +23,7 @@ STRICT = ("-Wall", "-Wextra", "-Werror", "-pedantic")
 BIG_ENDIAN = (MIPS, S390X)
 ROOT_USER = os.geteuid() == 0
 
-# Offsets of header fields, DESIGN's section on the channel.
+# Offsets of header fields (docs/formats.md, "The channel").
 VERSION, NUM_ARGS, MAX_CLIENTS, CONTROL, CONTROL_SIZE, DATA, STRIDE, TOTAL = (
     0x08,
     0x0C,

@@ -1,5 +1,5 @@
-"""Events that the guest library writes to rings itself: exactly once and in order, whatever the program does. There is
-no htrun here: the channel is a file, and the test reads the rings while the guest runs.
+"""Events that the guest library writes to rings itself: exactly once and in order, for any behaviour of the program.
+There is no htrun here: the channel is a file, and the test reads the rings while the guest runs.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def test_a_process_that_shares_memory(tmp_path: Path, toolchain: Toolchain) -> N
 
 @pytest.mark.parametrize("count", [300, pytest.param(20000, marks=pytest.mark.heavy("20,000 threads are created"))])
 def test_rings_are_used_again(tmp_path: Path, toolchain: Toolchain, count: int) -> None:
-    """All events of a thread that finds a free ring are there."""
+    """All events of a thread that finds a free ring are recorded."""
     host = RingHost(tmp_path / "channel", rings=64, chunk=64, records=128)
     host.run(emitters(toolchain, NATIVE, "churn", count, 3), pause=0)
     check_records(host.records())

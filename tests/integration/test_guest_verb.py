@@ -1,4 +1,4 @@
-"""``hypertrace guest``: programs are built with what it prints, for any compiler, and run."""
+"""``hypertrace guest``: programs are built with the printed options, for several compilers, and run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The output of ``hypertrace header`` compiles, whatever the names of the events; or the verb says which name is
+"""The output of ``hypertrace header`` compiles for any names of events, or the verb reports the name that is
 impossible."""
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ _TEXT = re.compile(r"\[(\d+)\.(\d{9})\] (?:\S+ )?guest_hypertrace: (.*)")
 
 @dataclass(frozen=True)
 class Recorded:
-    """A run's trace, and the sum of the second arguments that each thread says it emitted."""
+    """A run's trace, and for each thread the printed sum of the second arguments."""
 
     path: Path
     sums: dict[int, int]

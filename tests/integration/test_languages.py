@@ -1,5 +1,5 @@
-"""Programs in all languages that `hypertrace header --lang` knows: one TOML file gives the same events in each,
-natively and under an emulator, from one thread and from many, and the programs also run without htrun."""
+"""Programs in all languages of `hypertrace header --lang`. They emit the same events of one TOML file, natively and
+under an emulator, from one thread and from many threads. The programs also run without htrun."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A program is started under htrun with the same state as alone, whatever it inherits."""
+"""A program is started under htrun with the same state as without htrun, for any inherited state."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def readme_program() -> str:
 
 
 def one_event(result: Result) -> None:
-    """Check that the run recorded the one event, and that the program's output is there."""
+    """Check that the run has recorded exactly one event, and that the program's output is correct."""
     result.check()
     assert result.stdout == "emitting hypertrace event\n"
     assert [(event.name, event.index, event.args) for event in result.events] == [("guest_hypertrace", 0, ARGUMENTS)]

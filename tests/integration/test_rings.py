@@ -208,7 +208,7 @@ def test_handlers_that_emit_more_than_a_ring_has(toolchain: Toolchain, htrun: Ht
 def test_a_handler_fills_the_ring_after_each_instruction_of_an_event(
     toolchain: Toolchain, htrun: Htrun, events: int
 ) -> None:
-    """A ring of 64 KiB has 1,280 records. Neither the handler's events nor the one that it interrupts are lost."""
+    """A ring of 64 KiB has 1,280 records. Neither the handler's events nor the interrupted event are lost."""
     program = toolchain.compile(GUESTS / "ring_emitters.c")
     result = htrun.run(program, "stepped", "150", str(events), "0", options=(*AUTO, "--ring-size", "64K"))
     interrupted, handled = map(int, result.stdout.split())

@@ -427,8 +427,7 @@ def test_log(recorded: Recorded, tmp_path: Path) -> None:
 
 
 def test_ftrace(recorded: Recorded, tmp_path: Path) -> None:
-    """The same lines as in the log. There are only as many as the kernel's buffer, which is kernel memory, should
-    hold."""
+    """The same lines as in the log. Only a few events are written, because the buffer is kernel memory."""
     end = sorted(time for times in recorded.times.values() for time in times)[20_000]
     part = ("--to", f"@{end // 10**9}.{end % 10**9:09}")
     log = convert(recorded, tmp_path / "part.log", *part).read_text().splitlines()

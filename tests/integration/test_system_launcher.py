@@ -121,7 +121,7 @@ def test_user_keeps_threads_unnamed(machine: Path, htrun: Htrun) -> None:
 
 
 def test_printed_device_is_the_device(machine: Path, htrun: Htrun) -> None:
-    """The printed arguments, given by hand, are recognised: nothing is added a second time."""
+    """If the user passes the printed arguments, htrun recognises them and does not add them again."""
     command: list[str | Path] = [HTRUN, "--hypertrace", str(htrun.channel), "--print-device"]
     printed = shlex.split(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert printed == added(htrun)
@@ -262,7 +262,7 @@ int main(void)
 
 
 def test_a_machine_beside_a_program(toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
-    """Neither knows which indexes the other has chosen."""
+    """Neither machine knows the indexes that the other machine uses."""
     require_tool("qemu-system-x86_64", "qemu-system-x86")
     holder = toolchain.compile_text(HOLDER, "holder")
     up, down = tmp_path / "up", tmp_path / "down"

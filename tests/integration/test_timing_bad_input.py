@@ -79,7 +79,7 @@ def verbs(traces: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
 WORDS = {
     "none": "has no spans that match",
     "halves": "has no spans: 2 begins and ends without a partner",
-    "torn": "has no whole spans: 2 begins and ends lie where events were lost",
+    "torn": "has no complete spans: 2 begins and ends are next to losses",
     "lost": "has no events: all 30 were lost",
     "empty": "has no events",
     "later": "another version of htrun (9.9)",

@@ -1,6 +1,6 @@
-"""Compares a trace with what the interpreter says it emitted. Each event exactly once, in order, with the right values.
-
-The trace is read here by its documented layout alone (``htrun/ctf/metadata.py``), not by htrun's own reader.
+"""Compares a trace with the interpreter's log. The trace must contain each event exactly once, in order, with the right
+values. This module reads the trace according to its documented layout (``htrun/ctf/metadata.py``), without htrun's
+reader.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _only(records: Records, fields: list[str], num_args: int) -> Records:
 
 
 def read_log(path: Path) -> Records:
-    """The interpreter's log, without entries that it has not begun."""
+    """The used entries of the interpreter's log."""
     with path.open("rb") as file:
         count = struct.unpack("<I", file.read(4))[0]
         file.seek(_ENTRIES_AT)
@@ -115,7 +115,8 @@ def read_log(path: Path) -> Records:
 
 
 def check(log: Records, trace: list[TraceStream], num_args: int) -> int:
-    """Compare; returns how many events the trace has. AssertionError says what is wrong."""
+    """Compare; returns the number of events in the trace. Raises AssertionError with a description of the
+    difference."""
     by_tid: dict[int, Records] = {}
     for stream in trace:
         by_tid[stream.tid] = (

@@ -1,6 +1,6 @@
-"""Random programs for ``guests/property_interpreter.c``, and the file in which it takes them.
+"""Random programs for ``guests/property_interpreter.c``, and the file from which it reads them.
 
-Hypothesis chooses and shrinks the structure (routines, operations, pieces of code, sites and what follows them); the
+Hypothesis chooses and shrinks the structure (routines, operations, pieces of code, sites and the code after them); the
 bits of one instruction come from a seed that it chooses.
 """
 
@@ -24,16 +24,17 @@ _PAGE = 4096
 _FLAGS_FIXED_BEFORE = 0x10000
 _CARRY, _ZERO_AND_PARITY = 0x1, 0x44
 _ROOM = 48
-"""The most bytes of a stub."""
+"""The maximum size of a stub in bytes."""
 
 
 class CodeKind(IntEnum):
-    """How a piece of code is mapped."""
+    """The way in which a piece of code is mapped."""
 
     ANONYMOUS = 0
     PRIVATE_FILE = 1
     ALIAS = 2
-    """Shared memory that is executable here and writable elsewhere, as strict just-in-time compilers have it."""
+    """Shared memory that is executable at one address and writable at another, as strict just-in-time compilers use
+    it."""
 
 
 class Op(IntEnum):
@@ -72,7 +73,7 @@ class Tail(IntEnum):
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation of a routine; what the fields mean depends on ``code``."""
+    """One operation of a routine. The meaning of the fields depends on ``code``."""
 
     code: Op
     signal: int = 0
@@ -99,8 +100,8 @@ class Stub:
 
 @dataclass(frozen=True)
 class Blob:
-    """A piece of code, with the variants that it is rewritten to. ``pages``: 1 or 2; ``at_end``: whether stubs end
-    where it ends."""
+    """A piece of code, with the variants that it is rewritten to. ``pages``: 1 or 2; ``at_end``: whether the stubs are
+    at the end of the code."""
 
     kind: CodeKind
     pages: int
@@ -139,9 +140,9 @@ class Program:
 
 
 def for_emulator(program: Program) -> Program:
-    """The same without what QEMU 7.2's user mode gets wrong, with and without htrun: it does not notice changes of code
-    through an alias; its guest may crash when a timer's signal arrives in generated code; and a child of a process with
-    threads may fail an assertion when it creates threads."""
+    """The same programs without operations at which QEMU 7.2's user mode fails, with and without htrun. QEMU does not
+    notice changes of code through an alias. Its guest may crash when a timer's signal arrives in generated code. A
+    child of a process with threads may fail an assertion when it creates threads."""
     ops = {op.code for routine in program.routines for op in routine}
     unsafe = {Op.TIMED, Op.JUMP, Op.POKE} | ({Op.FORK, Op.VFORK, Op.KILLED} if Op.SPAWN in ops else set())
     blobs = tuple(
@@ -162,8 +163,8 @@ def encode(programs: list[Program]) -> bytes:
 
 
 HOMES = (0x6001_0000, 0x2_0001_0000, 0x2000_0001_0000, 0x7000_0001_0000)
-"""Addresses of the control word: within reach of 32-bit addresses, but above the heap of a program that is linked to a
-fixed address (the kernel puts it up to 1 GiB away); beyond; and as far as pages are mapped."""
+"""Addresses of the control word: below 4 GiB, but above the heap of a program that is linked to a fixed address (the
+kernel places the heap up to 1 GiB away); above 4 GiB; and at the highest possible addresses."""
 _HOME_BEFORE = 0x1_0000
 _BLOB_STRIDE = 0x100_0000
 _HOME_SIZE = 5 * _BLOB_STRIDE
@@ -248,7 +249,7 @@ def _tail(tail: Tail, rng: random.Random, at: int) -> tuple[bytes, tuple[int, in
             over = rng.randint(0, 5)
             return bytes([0xEB, over]) + rng.randbytes(over) + b"\xc3", nothing, _NONE
         case Tail.BRANCH_OVER:
-            # jc, taken because carry is set before the store; not taken, it would end in ud2.
+            # jc, which is taken because carry is set before the store. If it were not taken, ud2 would follow.
             return b"\x72\x02\x0f\x0b\xc3", nothing, _FLAGS_FIXED_BEFORE | _CARRY
         case Tail.RELINKED:
             nops = b"\x90" * (-(at + 1) % 4)
@@ -332,7 +333,7 @@ def _operations(draw: st.DrawFn, routine: int, routines: int, blob_count: int) -
 
 @st.composite
 def programs(draw: st.DrawFn) -> Program:
-    """A program: up to three routines, each of which may start those after it."""
+    """A program: up to three routines, each of which may start the following ones."""
     blob_list = draw(st.lists(blobs(), min_size=1, max_size=3))
     count = draw(st.integers(1, 3))
     routines = tuple(

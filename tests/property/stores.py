@@ -1,7 +1,6 @@
-"""Random store instructions: those that a compiler, an emulator or an assembler programmer would write, and stranger
-ones.
-
-A store comes with what every register must hold before it, so that it writes the index to the control word.
+"""Random store instructions: those that a compiler, an emulator or an assembler programmer would write, and unusual
+ones. A store is returned with the values that the registers must have before it, so that it writes the index to the
+control word.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ GENERAL = (
 
 
 class Source(IntEnum):
-    """What a register holds; the numbers are the interpreter's."""
+    """The contents of a register. The numbers are those of the interpreter."""
 
     SENTINEL = 0
     CONTROL = 1
@@ -39,8 +38,8 @@ class Source(IntEnum):
 
 @dataclass(frozen=True)
 class Place:
-    """The position of a store and what its addressing can use: its ``address``, and that of the control word at the
-    start of the program; ``gs_base``: of all threads."""
+    """The position of a store, and the values that its addressing can use: its ``address``, and that of the control
+    word at the start of the program; ``gs_base``: of all threads."""
 
     address: int
     control: int
@@ -49,8 +48,9 @@ class Place:
 
 @dataclass(frozen=True)
 class StoreCode:
-    """``code``: one instruction. ``registers``: number to source and addend. ``fixed_index``: of an immediate.
-    ``absolute``: the address of the control word is in the instruction. ``vector``: number, byte offset, size."""
+    """``code``: one instruction. ``registers``: number to source and addend. ``fixed_index``: the value of an
+    immediate. ``absolute``: the address of the control word is in the instruction. ``vector``: number, byte offset,
+    size."""
 
     code: bytes
     registers: dict[int, tuple[Source, int]]
@@ -78,7 +78,7 @@ def random_store(rng: random.Random, place: Place, fixed_indexes: int) -> StoreC
 
 
 def _shortest_store(rng: random.Random) -> StoreCode:
-    """The hardest stores to patch: ``mov`` of a register to the address in a register, 2 to 4 bytes."""
+    """The stores that are most difficult to patch: ``mov`` of a register to the address in a register, 2 to 4 bytes."""
     base = rng.choice([0, 1, 2, 3, 6, 7, 8 + rng.randrange(8)])
     source = rng.choice([number for number in range(16) if number not in (base, RSP)][: rng.choice((6, 14))])
     wide = rng.random() < 0.4

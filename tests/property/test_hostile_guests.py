@@ -30,7 +30,7 @@ class Attack:
 
 @pytest.fixture
 def attack(request: pytest.FixtureRequest, htrun: Htrun, toolchain: Toolchain, tmp_path: Path) -> Attack:
-    """The guest attacks what the test's parameter says, while a child of it emits."""
+    """The guest attacks the memory that the test's parameter selects, while a child of it emits."""
     program = toolchain.compile(GUEST)
     result = htrun.run(program, request.param, str(EVENTS), options=("-o", tmp_path / "trace"))
     assert result.status == 0, result.stderr

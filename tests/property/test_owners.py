@@ -1,4 +1,4 @@
-"""Bytes of code that two patches could want: each has one owner."""
+"""Bytes of code that two patches could use: each byte has one owner."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
 
     HTRUN_PROPERTY_CASES=10000 pytest tests/property
 
-generates so many anew. A failure prints the programs that hypothesis has shrunk it to.
+generates 10,000 new programs. A failure prints the programs that hypothesis has shrunk it to.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ INTERPRETER = Path(__file__).parents[1] / "integration" / "guests" / "property_i
 SHARED_CODE = "emits from code in memory that other processes may share"
 COSTLY_SITE = "It is not patched: "
 PROGRAMS_A_RUN = 10
-"""How many programs share one start of htrun."""
+"""The number of programs that run under one htrun."""
 
 _WANTED = int(os.environ.get("HTRUN_PROPERTY_CASES", "0"))
 _COMMON = settings(
@@ -87,7 +87,7 @@ def interpreter(toolchain: Toolchain) -> Path:
 def run_and_compare(
     interpreter: Path, setting: Setting, batch: list[Program], emulator: tuple[str, ...] = (), cpu: str = ""
 ) -> None:
-    """Run all programs of ``batch`` in one htrun and compare the trace with what they say."""
+    """Run all programs of ``batch`` under one htrun, and compare the trace with their logs."""
     with tempfile.TemporaryDirectory(prefix="htrun-property-", dir=_memory()) as name:
         directory = Path(name)
         (directory / "script").write_bytes(encode(batch))

@@ -35,8 +35,8 @@ def missing(what: str) -> NoReturn:
 
 @contextmanager
 def required() -> Iterator[None]:
-    """A context that unpacks what a test needs. Ends the test if it is not available. There is no time limit, because a
-    download may take long."""
+    """A context that unpacks the packages that a test needs. Ends the test if it is not available. There is no time
+    limit, because a download may take long."""
     try:
         with no_deadline():
             yield

@@ -108,8 +108,8 @@ class RingHost:
             self._words(ring)[[RESERVED, RELEASED]] = start
 
     def run(self, command: list[str | Path], *, kill_after: float | None = None, pause: float = 0.0005) -> str:
-        """Run a guest until it exits, and read its rings meanwhile. Returns the guest's output. ``kill_after``: the
-        time in seconds after which the guest is killed; None to let the guest exit by itself."""
+        """Run a guest until it exits, and read its rings at the same time. Returns the guest's output. ``kill_after``:
+        the time in seconds after which the guest is killed; None to let the guest exit by itself."""
         environment = os.environ | {"HYPERTRACE": str(self.path)}
         words = [str(word) for word in command]
         began = time.monotonic()

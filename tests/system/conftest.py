@@ -36,7 +36,7 @@ def i686_modules(session_directory: Path) -> list[Path]:
 
 @pytest.fixture(params=["aarch64", "i686"])
 def other(request: pytest.FixtureRequest) -> OtherMachine:
-    """Each machine for which the module is tried besides x86-64."""
+    """Each machine for which the module is tested, except x86-64."""
     if request.param == "aarch64":
         return OtherMachine(ARM64, "qemu-system-aarch64", request.getfixturevalue("arm64_modules"))
     return OtherMachine(I686, "qemu-system-i386", request.getfixturevalue("i686_modules"))

@@ -26,7 +26,7 @@ _TERMINAL_CONTROL = re.compile(r"\x1b(c|\[[?0-9;]*[A-Za-z])")
 
 @dataclass(frozen=True)
 class Architecture:
-    """A ``board``, and how programs for it are compiled: for ``target``, with further ``flags``."""
+    """A ``board``. Programs for it are compiled for ``target``, with further ``flags``."""
 
     board: Board
     target: Target
@@ -66,7 +66,7 @@ def later_qemu(name: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine that does ``steps`` (the language of lab/init.c) and powers off.
+    """A machine that executes ``steps`` (in the language of lab/init.c) and powers off.
 
     ``programs`` are put into its ``/bin``, ``modules`` into its root directory.
     """
@@ -84,8 +84,8 @@ class Machine:
         return self.architecture.board.arguments(self.pack(self.directory / "initrd"), *kernel_options)
 
     def run(self, htrun: Htrun, qemu: Sequence[str], *arguments: str, options: tuple[str | Path, ...] = ()) -> Result:
-        """Run it under ``htrun`` with further ``options`` on ``qemu`` with further ``arguments``, and with the usual
-        rings, which are not for translated code."""
+        """Run it under ``htrun`` with further ``options`` on ``qemu`` with further ``arguments``, and with the default
+        of --via, with which translated code does not use rings."""
         options = ("--via", "auto", *options)
         return htrun.run(*qemu, *self.arguments(), *arguments, options=options, timeout=TIMEOUT)
 

@@ -29,7 +29,8 @@ MACHINE = ("-m", "64", "-nodefaults", "-display", "none", "-serial", "stdio")
 TCG, KVM = ("-accel", "tcg"), ("-accel", "kvm")
 RING_INDEX, ECHO_INDEX = 7, 8
 PATIENCE = 3600
-"""Seconds. KVM without hardware that helps it executes each instruction in the kernel: 100 us for an event."""
+"""The time limit in seconds. KVM without hardware support executes each instruction in the kernel: an event takes 100
+us."""
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def bare(session_directory: Path) -> Path:
 
 
 def boot(htrun: Htrun, bare: Path, *accelerator: str, via: str, count: str, options: tuple[str, ...] = ()) -> Result:
-    """Run the machine, which powers off when it has emitted."""
+    """Run the machine, which powers off after it has emitted."""
     machine = [*installed_qemu("qemu-system-x86_64"), *accelerator, *MACHINE, "-kernel", str(bare), "-append", count]
     return htrun.run(*machine, options=("--via", via, *options), stdin="q", timeout=PATIENCE)
 
@@ -83,7 +84,7 @@ def test_translated(htrun: Htrun, bare: Path) -> None:
 
 
 def test_translated_without_rings(htrun: Htrun, bare: Path) -> None:
-    """With the default, a translated machine stores; the library for bare machines cannot."""
+    """By default, a translated machine emits by stores, which the library for bare machines does not support."""
     result = boot(htrun, bare, *TCG, via="auto", count="10").check()
     assert result.stdout.splitlines() == ["failed: 2"]
     assert (result.events, result.summary["warnings"]) == ([], {})
@@ -95,14 +96,14 @@ def test_kvm(htrun: Htrun, bare: Path) -> None:
 
 
 SLACK_NS = 10_000
-"""The error of converting htrun's clock to the wall clock, and that of reading the latter."""
+"""The error of the conversion from htrun's clock to the wall clock, and the error of reading the wall clock."""
 
 
 @pytest.mark.parametrize("accelerator", [TCG, KVM], ids=["tcg", "kvm"])
 def test_times_lie_within_the_told_bounds(
     htrun: Htrun, bare: Path, tmp_path: Path, accelerator: tuple[str, str]
 ) -> None:
-    """Each event was emitted between a byte that the host sent and one that it received, by the host's clock."""
+    """By the host's clock, each event was emitted after the host sent a byte and before it received the answer."""
     if accelerator == KVM:
         require_kvm()
     trace = tmp_path / "trace"
@@ -150,7 +151,7 @@ def test_a_million_events_under_kvm(htrun: Htrun, bare: Path) -> None:
 
 @pytest.mark.parametrize("accelerator", [TCG, KVM], ids=["tcg", "kvm"])
 def test_untraced(htrun: Htrun, bare: Path, accelerator: tuple[str, str]) -> None:
-    """QEMU need not be traced for a machine that writes to rings."""
+    """htrun does not need to trace QEMU if the machine writes to rings."""
     if accelerator == KVM:
         require_kvm()
     result = boot(htrun, bare, *accelerator, via="auto", count="3000", options=("--no-ptrace",))

@@ -1,4 +1,4 @@
-"""However a machine ends, the events up to then are complete, and no file is left."""
+"""A machine may end in any way: its events are complete, and no file is left."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def check_complete(htrun: Htrun) -> None:
 
 
 def test_reset(toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
-    """The channel works again after a reset of the machine, and keeps what it held."""
+    """The channel works again after a reset of the machine, and keeps its contents."""
     tested = machine(toolchain, tmp_path, "/bin/emit_many 1000 1", "/bin/count_boots 2")
     result = tested.run(htrun, installed_qemu("qemu-system-x86_64"), "-action", "reboot=reset").check()
     assert said(result)[-1] == "boot 2"
@@ -79,7 +79,7 @@ def test_killed(toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
 
 @pytest.mark.heavy("boots a machine; a reset is tried, too")
 def test_state_that_cannot_be_saved(toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
-    """QEMU says itself that a machine that shares its memory can't be saved or moved, and the machine goes on."""
+    """QEMU reports that a machine that shares its memory cannot be saved or migrated, and the machine continues."""
     monitor = tmp_path / "monitor"
     tested = machine(toolchain, tmp_path, *STEPS, ENDLESS)
     with (

@@ -1,4 +1,5 @@
-"""Every function of a guest's kernel through the channel, for a while: nothing is lost, and the machine goes on."""
+"""Every function of a guest's kernel is traced through the channel for a while. No event is lost, and the machine
+continues."""
 
 from __future__ import annotations
 
@@ -16,9 +17,10 @@ from tests.system.machines import ARM64, X86_64, Architecture, Machine, guest, i
 
 TRACING = "/sys/kernel/tracing"
 PROCESSORS = (0, 1)
-# The guest's count is compared with what was recorded, so both must begin and end with the same function. Tracing is
-# turned on before there is a tracer: with one, the kernel empties its buffers after it has begun to fill them. At the
-# end, a processor may have sent a function and not yet counted it; once a program has run there, it has.
+# The guest's count is compared with the recorded functions, so both must begin and end with the same function. Tracing
+# is enabled before a tracer is selected: otherwise, the kernel would empty its buffers after it has begun to fill them.
+# At the end, a processor may have sent a function that it has not yet counted. It has counted it after a program has
+# run on it.
 STEPS = [
     "insmod /qemu-hypertrace.ko ftrace=1",
     f"write {TRACING}/tracing_on 1",

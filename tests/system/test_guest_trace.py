@@ -53,7 +53,7 @@ MARKER = "tracing_mark_write"
 
 @pytest.fixture(scope="module")
 def traced(modules: list[Path], toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """One machine with two processors: its trace, and what it printed."""
+    """One machine with two processors: its trace and its output."""
     directory = tmp_path_factory.mktemp("guest-trace")
     htrun = Htrun(directory)
     programs = {"emit_timed": guest("emit_timed", X86_64, toolchain)}
@@ -104,8 +104,8 @@ def test_nothing_is_left_in_pieces(events: list[Event], traced: dict[str, Any]) 
 
 
 def test_same_as_the_guests_own_trace(traced: dict[str, Any], events: list[Event]) -> None:
-    """The guest's own buffers contain the same events as the trace, in the same order and words, each no later than the
-    next event."""
+    """The guest's own buffers contain the same events as the trace, in the same order and with the same text. No event
+    is later than the next event."""
     theirs = traced["said"][traced["said"].index("the guest's own trace:") + 1 :]
     printed = [line.partition(" pid=")[2].partition(" ")[2] for line in print_trace(traced["trace"])]
     for processor in (0, 1):
@@ -216,7 +216,7 @@ def test_filtered_and_converted(traced: dict[str, Any], events: list[Event], tmp
     for suffix in ("csv", "json", "pftrace", "log", "simple"):
         out = tmp_path / f"out.{suffix}"
         subprocess.run([HYPERTRACE, "convert", traced["trace"], out], check=True, capture_output=True)
-        # Only QEMU's own format cannot show them.
+        # All formats except QEMU's can show them.
         assert (b"emit_timed" in out.read_bytes()) == (suffix != "simple"), suffix
 
 

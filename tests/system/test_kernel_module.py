@@ -101,7 +101,7 @@ def check_kernel_events(events: list[LogEvent], count: int) -> None:
 
 @pytest.mark.heavy("x86-64 is tried, too")
 def test_other_architectures(other: OtherMachine, toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
-    """Everything that the module does: it is loaded repeatedly, used by kernel code and by programs."""
+    """All functions of the module: it is loaded repeatedly, and used by kernel code and by programs."""
     steps = [
         "/bin/repeat_module 10 /qemu-hypertrace.ko qemu_hypertrace",
         "insmod /qemu-hypertrace.ko",
@@ -119,7 +119,7 @@ def test_other_architectures(other: OtherMachine, toolchain: Toolchain, htrun: H
 
 @pytest.mark.heavy("ten times are tried, too")
 def test_loaded_a_hundred_times(modules: list[Path], toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
-    """And nothing of it is left: no device, no reservation of memory, no warning of the kernel."""
+    """After it is unloaded, there is no device, no reservation of memory and no warning of the kernel."""
     steps = ["/bin/repeat_module 100 /qemu-hypertrace.ko qemu_hypertrace", "/bin/my-hypertrace"]
     result = machine(steps, modules[:1], toolchain, tmp_path).run(htrun, installed_qemu("qemu-system-x86_64")).check()
     assert said(result) == ["loaded and unloaded 100 times", "emitting hypertrace event"]
@@ -127,7 +127,7 @@ def test_loaded_a_hundred_times(modules: list[Path], toolchain: Toolchain, htrun
 
 
 def test_other_device_refused(modules: list[Path], toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
-    """A device of the same kind without a channel is left alone: there is no /dev/hypertrace."""
+    """A device of the same kind without a channel is not used: there is no /dev/hypertrace."""
     other = tmp_path / "other"
     other.write_bytes(bytes(1 << 20))
     steps = ["insmod /qemu-hypertrace.ko", "/bin/my-hypertrace /dev/hypertrace"]
@@ -143,7 +143,7 @@ def test_other_device_refused(modules: list[Path], toolchain: Toolchain, htrun: 
 
 
 def test_events_are_emitted_inline(modules: list[Path], tmp_path: Path) -> None:
-    """A call would cost as much as the event under an emulator. The code with the most calls is the benchmark's."""
+    """Under an emulator, a call would cost as much as the event. The benchmark has the code with the most calls."""
     bench = ROOT / "bench"
     places = (f"MODULE={modules[0].parent}", f"BENCH={bench}")
     X86_64.kernel().build_modules(bench / "guests" / "linux-module", tmp_path / "bench", *places)

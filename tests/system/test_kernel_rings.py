@@ -27,7 +27,7 @@ def boot(
     emulator: str = "qemu-system-x86_64",
     architecture: Architecture = X86_64,
 ) -> str:
-    """Run a machine of two processors whose channel is ``host``'s file; what it printed."""
+    """Run a machine with two processors whose channel is the file of ``host``; returns its output."""
     programs = {"emit_many": guest("emit_many", architecture, toolchain)}
     programs["my-hypertrace"] = readme_program(architecture, toolchain)
     machine = Machine(architecture, toolchain, directory, steps, programs, modules)
@@ -37,13 +37,13 @@ def boot(
 
 
 def by_kind(claims: list[Claim]) -> dict[int, list[int]]:
-    """The numbers of the example's events by what they are, each in the order of its ring."""
+    """The numbers of the example's events, by kind, in the order of their rings."""
     args: NDArray[np.uint64] = np.concatenate([claim.records()["args"] for claim in claims])
     return {kind: args[args[:, 0] == kind][:, 1].tolist() for kind in (LOADED, ON_PROCESSOR, IN_TIMER, UNLOADED)}
 
 
 def check_kernel(host: RingHost, count: int) -> None:
-    """That the processors' rings have the events of the example with ``count=COUNT``, each once, in order."""
+    """Check that the processors' rings contain the events of the example with ``count=COUNT``, each once, in order."""
     processors = [claim for claim in host.claims if claim.pid == KERNEL]
     assert [(claim.name, claim.tid) for claim in processors] == [("cpu0", 1), ("cpu1", 2)]
     for claim in processors:
@@ -59,7 +59,7 @@ def check_kernel(host: RingHost, count: int) -> None:
 
 
 def check_program(host: RingHost, events: int, threads: int) -> None:
-    """That the threads of ``emit_many EVENTS THREADS`` have all their events in rings of their own."""
+    """Check that the threads of ``emit_many EVENTS THREADS`` have all their events in separate rings."""
     claims = [claim for claim in host.claims if claim.pid != KERNEL and len(claim.records())]
     assert [claim.records()["args"][:, 0].tolist() for claim in claims] == [list(range(events))] * threads
 

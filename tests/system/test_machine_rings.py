@@ -15,7 +15,8 @@ COUNT, EVENTS, THREADS = 2000, 500_000, 2
 
 
 def test_linux_module_and_programs(modules: list[Path], toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
-    """A million events of programs, and those of the kernel, each once and in order, under the names of who emitted."""
+    """A million events of programs, and events of the kernel, each once, in order, and with the names of their
+    emitters."""
     steps = [
         "/bin/my-hypertrace",
         "insmod /qemu-hypertrace.ko",
@@ -57,7 +58,7 @@ def test_linux_module_and_programs(modules: list[Path], toolchain: Toolchain, ht
 
 
 def test_reset(toolchain: Toolchain, htrun: Htrun, tmp_path: Path) -> None:
-    """After a reset the machine takes other rings; its clock has jumped, which is reported."""
+    """After a reset, the machine claims other rings. The jump of its clock is reported."""
     programs = {name: guest(name, X86_64, toolchain) for name in ("emit_many", "count_boots")}
     steps = ["/bin/emit_many 1000 1", "/bin/count_boots 2"]
     tested = Machine(X86_64, toolchain, tmp_path, steps, programs)

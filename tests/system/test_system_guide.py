@@ -1,4 +1,4 @@
-"""What the quick guide shows of whole machines is what the commands do."""
+"""The output of whole machines in the quick guide is the real output of the commands."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ ARGUMENTS = (0xCAFE, 0xBABE, 0xDEAD, 0xBEEF)
 MASK = (1 << 64) - 1
 MATRIX = pytest.mark.heavy("two processors of the installed emulator are tried, too")
 MOST_TRAPS = 100
-"""The most traps for any number of events of a machine whose sites are patched."""
+"""The maximum number of traps of a machine whose sites are patched, for any number of events."""
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def run_in_one_thread(tested: Machine, htrun: Htrun, *arguments: str) -> Result:
 
 
 def test_all_processors_in_one_thread(machine: Callable[..., Machine], htrun: Htrun) -> None:
-    """Then nothing shows which processor emitted an event, and htrun says so; the events are exact all the same."""
+    """Then htrun cannot see which processor emitted an event, and says so. The events are exact nevertheless."""
     result = run_in_one_thread(machine(X86_64, "/bin/emit_many 20000 2"), htrun, "-smp", "2")
     first, *others = result.events
     assert first.args == ARGUMENTS
@@ -134,7 +134,7 @@ def test_one_processor_in_the_thread_of_all(machine: Callable[..., Machine], htr
 def test_patches_that_options_forbid(
     accelerator: str, more: tuple[str, ...], said_of_it: str, machine: Callable[..., Machine], htrun: Htrun
 ) -> None:
-    """Events are exact, and htrun says why they cost so much."""
+    """Events are exact, and htrun reports why they are slow."""
     tested = machine(X86_64, "/bin/emit_many 2000 1")
     words = [accelerator if word == "tcg" else word for word in tested.arguments()]
     result = htrun.run(*installed_qemu("qemu-system-x86_64"), *words, *more, timeout=TIMEOUT).check()
@@ -151,7 +151,7 @@ def test_memory_that_is_touched_beforehand(machine: Callable[..., Machine], htru
 
 
 def test_threads_without_names(machine: Callable[..., Machine], htrun: Htrun) -> None:
-    """If QEMU does not name its threads, they are numbered in order of appearance; which processor each is remains
+    """If QEMU does not name its threads, they are numbered in the order in which they appear, and their processors are
     unknown."""
     tested = machine(X86_64, "/bin/emit_many 1000 2")
     names = ("-name", "unnamed,debug-threads=off")
@@ -173,7 +173,7 @@ def test_started_by_a_script(machine: Callable[..., Machine], htrun: Htrun, tmp_
 
 
 def test_device_behind_a_bridge_beside_another(machine: Callable[..., Machine], htrun: Htrun, tmp_path: Path) -> None:
-    """The channel is found by its content, on any bus; another device of the same kind is left alone."""
+    """The channel is found by its contents, on any bus. Another device of the same kind is not used."""
     other = tmp_path / "other"
     other.write_bytes(bytes(1 << 20))
     result = machine(X86_64, "/bin/emit_many 10 1").run(

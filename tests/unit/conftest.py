@@ -1,4 +1,4 @@
-"""Processes in which machine code is run, one of each kind for all tests."""
+"""Processes that run machine code. All tests share one process of each kind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.unit.hosts.x86_64.machine import Machine
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Machine]:
-    """A process whose memory is where the kernel puts it, far above 4 GiB."""
+    """A process whose memory is at an address that the kernel has chosen, far above 4 GiB."""
     made = Machine()
     yield made
     made.close()

@@ -16,7 +16,7 @@ SOURCES = sorted(source for house in HOUSES for source in (TOP / house).rglob("*
 
 
 def module_name(source: Path) -> str:
-    """The dotted name of a source file; a package's own for its ``__init__.py``."""
+    """The dotted name of a source file. For ``__init__.py``, it is the name of the package."""
     words = source.relative_to(TOP).with_suffix("").parts
     return ".".join(words[:-1] if words[-1] == "__init__" else words)
 
@@ -98,12 +98,13 @@ def test_no_module_of_odds_and_ends() -> None:
 
 READERS = ("htrun.analysis", "htrun.ctf", "htrun.view")
 WRITERS = tuple(f"htrun.ctf.{name}" for name in ("writer", "stream_files", "thread_streams", "tracer_streams"))
-"""Modules among those of `READERS` that a run imports when it starts."""
+"""The modules among `READERS` that a run imports when it starts."""
 
 
 @pytest.mark.parametrize("name", [name for name in OF_HTRUN if name.startswith(READERS) and name not in WRITERS])
 def test_what_only_readers_use_imports_numpy_at_its_top(name: str) -> None:
-    """Late imports are for the start of a run (docs/architecture.md), which must not wait for numpy."""
+    """Imports inside functions are only for the start of a run (docs/architecture.md), which must not wait for
+    numpy."""
     late = [
         node.lineno
         for function in ast.walk(MODULES[name])
@@ -119,7 +120,8 @@ VERBS = sorted(type(command).__module__ for command in COMMANDS.values())
 
 @pytest.mark.parametrize("name", [name for name in OF_HTRUN if name.startswith("htrun.commands.")])
 def test_only_the_table_of_verbs_knows_verbs(name: str) -> None:
-    """A verb is its own file, and a row of the table. (Arguments are completed where they are made.)"""
+    """A verb consists of a file and a row of the table. (The completion of an argument is defined where the argument is
+    added.)"""
     if name != "htrun.commands.hypertrace":
         assert imports_of(name) & {*VERBS} - {name} <= {"htrun.commands.completion"}
 
@@ -151,12 +153,12 @@ def test_no_machine_is_named_outside_its_package(name: str) -> None:
 
 
 ABOUT_X86_64 = {"bench.trampoline.cost"}
-"""The exception is about the machine code for x86-64 itself: it measures the instructions of trampolines."""
+"""The exception is for the machine code of x86-64: it measures the instructions of trampolines."""
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if not name.startswith("htrun.hosts.")])
 def test_no_machine_is_imported_outside_hosts(name: str) -> None:
-    """The others ask `htrun.hosts.current` and `htrun.hosts.fastpath.current`."""
+    """Other modules use `htrun.hosts.current` and `htrun.hosts.fastpath.current`."""
     if name not in ABOUT_X86_64:
         assert not {imported for imported in imports_of(name) if imported.startswith("htrun.hosts.x86_64")}
 
@@ -166,7 +168,7 @@ MAKES_REQUESTS = ("htrun.tracee.ptrace", "htrun.tracee.stopped")
 
 @pytest.mark.parametrize("name", [name for name in OF_HTRUN if name not in MAKES_REQUESTS])
 def test_ptrace_requests_are_made_by_stopped_threads_only(name: str) -> None:
-    """Other modules take a `Stopped`, so that none makes a request for a thread that may be running."""
+    """Other modules use a `Stopped`, so that no request is made for a thread that may be running."""
     used = {node.id for node in ast.walk(MODULES[name]) if isinstance(node, ast.Name)}
     used |= {node.attr for node in ast.walk(MODULES[name]) if isinstance(node, ast.Attribute)}
     assert "raw_ptrace" not in used

@@ -1,4 +1,4 @@
-"""The public Python API is the recorded one; docs/stability.md says what may change.
+"""The public Python API is the same as the recorded API; docs/stability.md describes what may change.
 
 To record an intended change: python -m tests.unit.test_public_api
 """
@@ -26,12 +26,12 @@ CLASSES: tuple[type, ...] = (
     *(Trace, Event, Stream, TraceSpans, Loss, Definition),
     *(NamedEvents, NamedEvent, Phase, Argument, ArgumentType, HtrunError, DamagedTraceWarning),
 )
-"""`htrun.open` returns a `Trace`, and the others are what its members give or raise."""
+"""`htrun.open` returns a `Trace`. The other classes are returned or raised by its members."""
 _SPECIAL = ("__iter__", "__len__", "__getitem__")
 
 
 def described() -> str:
-    """Every public name with its signature, one a line."""
+    """Every public name with its signature, one per line."""
     lines = [f"htrun.{name}" for name in htrun.__all__]
     lines.append(f"htrun.open{inspect.signature(htrun.open)}")
     for each in CLASSES:

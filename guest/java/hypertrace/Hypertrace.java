@@ -89,7 +89,7 @@ public final class Hypertrace {
         return value ? 1 : 0;
     }
 
-    /** Lets htrun know the definitions of events, a TOML text as for htrun --events. Generated code calls it. */
+    /** Passes definitions of events to htrun: a TOML text as for htrun --events. Generated code calls it. */
     public static synchronized void define(String text) {
         if (CHANNEL == null) {
             return;
@@ -164,7 +164,7 @@ public final class Hypertrace {
             return owners.get().slot;
         }
 
-        /** An index, which is free again when the thread is gone. */
+        /** An index, which becomes free again after the thread has exited. */
         private synchronized Owner claim() {
             Slot slot = free.isEmpty() ? fresh() : free.pop();
             Owner owner = new Owner(slot);

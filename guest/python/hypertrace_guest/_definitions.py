@@ -55,7 +55,7 @@ _mapping = _Mapping()
 
 
 def publish(text: str) -> None:
-    """Let htrun know the definitions ``text`` (TOML). Events without a definition are recorded, too."""
+    """Pass the definitions ``text`` (TOML) to htrun. Events without a definition are recorded, too."""
     # Without memory, or in a sandbox, the events have no names.
     with suppress(OSError):
         _mapping.add(text)

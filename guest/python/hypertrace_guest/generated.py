@@ -21,7 +21,7 @@ class Span(Protocol):
 
 
 def publish(text: str) -> None:
-    """Let htrun know the definitions ``text`` (TOML)."""
+    """Pass the definitions ``text`` (TOML) to htrun."""
     if is_open:
         _definitions.publish(text)
 
@@ -34,6 +34,6 @@ def event(id: int, codes: str, fields: tuple[str, ...]) -> Any:
 
 def span(begin: int, end: int, codes: tuple[str, str], kept: tuple[int, ...], names: Any) -> Any:
     """The function that makes a span. ``begin``, ``end``: the ids of its events. ``codes``, ``names``: the types and
-    names of their arguments. ``kept``: for each argument of the end, the argument of the begin that is its value unless
-    it is set, or -1."""
+    names of their arguments. ``kept``: for each argument of the end, the index of the argument of the begin that is its
+    default value, or -1."""
     return _core.Kind(begin, end, codes[0], codes[1], kept, names[0], names[1], False)

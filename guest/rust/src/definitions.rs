@@ -1,4 +1,4 @@
-//! Definitions of events that a program knows at run time only, in a mapping that htrun finds.
+//! Definitions of events that are known only at run time, in a mapping that htrun finds.
 //!
 //! SPDX-License-Identifier: MIT
 
@@ -32,8 +32,8 @@ unsafe impl Send for Free {}
 
 static FREE: Mutex<Free> = Mutex::new(Free { at: ptr::null_mut(), size: 0 });
 
-/// Let htrun know the definitions of events, a TOML text as for htrun --events, when only the running program knows
-/// them; otherwise use `definitions!`. Programs may ignore the error: then the events have no names.
+/// Passes definitions of events to htrun: a TOML text as for htrun --events. Use it for definitions that are known only
+/// at run time; for others, use `definitions!`. Programs may ignore the error: then the events have no names.
 pub fn define(text: &str) -> Result<()> {
     let contents = (text.len() + 3) / 4 * 4;
     let size = 12 + NAME.len() + contents;

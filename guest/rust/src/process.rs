@@ -40,7 +40,7 @@ struct Process {
 }
 
 struct Indexes {
-    /// Indexes from this one on were claimed, or are of others.
+    /// All indexes from this one on are in use, by this process or by others.
     next: u64,
     free: Vec<u32>,
 }

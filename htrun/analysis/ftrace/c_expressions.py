@@ -354,8 +354,8 @@ class _Reader:
             self._depth -= 1
 
     def _type_length(self, start: int) -> int:
-        """The number of tokens, from ``start`` on, that form a type and a closing parenthesis; 0 if no type is
-        there."""
+        """The number of tokens, from ``start`` on, that form a type and a closing parenthesis; 0 if they are not a
+        type."""
         length = 0
         while self._peek(start + length) in _TYPE_WORDS or (
             length and self._kind(start + length) == "name" and self._peek(start + length - 1) in ("struct", "enum")

@@ -106,7 +106,7 @@ def pieces(print_format: str, known: Sequence[str]) -> tuple[Piece, ...]:
     """
     first, *arguments = parse(print_format)
     if not isinstance(first, Constant) or not isinstance(first.value, str):
-        raise CError("it does not begin with a text")
+        raise CError("it does not begin with a string")
     found = tuple(_pieces(first.value, iter(arguments)))
     for piece in found:
         if isinstance(piece, Conversion):

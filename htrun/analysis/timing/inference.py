@@ -68,9 +68,9 @@ def median_interval(distribution: Distribution) -> Interval:
     """The median with its bootstrap interval (percentile method).
 
     Resampling changes only the number of values on each step of the clock near the median, so only these numbers are
-    drawn. If the values near the median are distinct, or too many for steps to be visible, nothing is drawn: the limit
-    of the bootstrap is known for this case (Efron 1979, section 3: order statistics of the sample, whose ranks follow
-    from a binomial distribution).
+    drawn. If the values near the median are distinct, or so many that no steps are visible, no samples are drawn. In
+    this case, the limit of the bootstrap is known (Efron 1979, section 3). It is given by order statistics of the
+    sample, whose ranks follow from a binomial distribution.
     """
     count, places = distribution.count, distribution.places
     reach = _WINDOW / 2 / np.sqrt(count)

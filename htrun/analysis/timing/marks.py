@@ -27,9 +27,9 @@ class Marks:
     ``name``: the number of the name of its span; ``stream``: the number of its stream.
     ``sign``: 1 for a begin, -1 for an end.
     ``epoch``: see `htrun.analysis.timing.epochs`; absent if no event was lost.
-    ``depth``, ``parent``: for a begin, the number of spans around its span, and the number of the begin of the
-    innermost of these; absent if they are not determined.
-    ``args``: the first arguments of the event; absent if they are not needed.
+    ``depth``, ``parent``: for a begin, the number of spans that contain its span, and the number of the begin of the
+    innermost of these spans; absent if they are not determined. ``args``: the first arguments of the event; absent if
+    they are not needed.
     """
 
     def __init__(self, columns: Mapping[str, NDArray[Any]]) -> None:

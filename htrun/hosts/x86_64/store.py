@@ -176,8 +176,7 @@ class Store:
 
 
 _known: dict[tuple[int, bytes], Store] = {}
-"""The stores that were decoded so far, by the kind of code and the instruction's bytes, except those that name an
-address relative to themselves."""
+"""The decoded stores, by the kind of code and the instruction's bytes, except stores with an ip-relative address."""
 _lengths: set[int] = set()
 """The lengths of these instructions in bytes."""
 _MOST_KNOWN = 4096

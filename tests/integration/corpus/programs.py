@@ -1,6 +1,6 @@
 """The programs of the corpus. The comments at the top of each program define how it is built and run.
 
-The first line says what the program checks. These lines may follow::
+The first line describes what the program checks. These lines may follow::
 
     // build: static, nopie, m32     further kinds of program than the native one
     // build: flags=-fexample        further compiler flags

@@ -1,4 +1,4 @@
-// A SIGSEGV handler that leaves by siglongjmp, 1,000 times, and one that steps over the faulting instruction.
+// A SIGSEGV handler that exits with siglongjmp, 1,000 times, and a handler that skips the faulting instruction.
 // build: static, nopie
 #include "subject.h"
 

@@ -1,8 +1,8 @@
 /*
  * The common code of the programs of the corpus: unbuffered output, checked calls, and words for wait statuses.
  *
- * A program prints only what is the same in every run: no identifiers, addresses or times.
- * mark() emits one event if the program is built with emission.h, and does nothing otherwise.
+ * A program prints only values that are the same in every run: no ids, addresses or times. mark() emits one event if
+ * the program is built with emission.h, and does nothing otherwise.
  */
 #ifndef SUBJECT_H
 #define SUBJECT_H
@@ -91,7 +91,7 @@ __attribute__((unused)) static const char *described(int status)
     return text;
 }
 
-/* Reaps one child and says how it ended. */
+/* Reaps one child and prints how it has ended. */
 __attribute__((unused)) static const char *reaped(pid_t child)
 {
     int status;

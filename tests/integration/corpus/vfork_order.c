@@ -1,4 +1,4 @@
-// vfork: the child runs first in the parent's memory, exits or executes, and the parent goes on afterwards.
+// vfork: the child runs first, in the parent's memory. The parent continues after the child has exited or called exec.
 // build: static, m32
 #include "subject.h"
 

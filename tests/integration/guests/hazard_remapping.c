@@ -16,7 +16,7 @@ __attribute__((noinline)) static void plain_store(volatile uint32_t *where, uint
     *where = index;
 }
 
-/* In bursts that fill a small ring, so that rings are often full. */
+/* Emits in bursts that fill a small ring, so that rings are often full. */
 static void *emit_until_stopped(void *index)
 {
     while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {

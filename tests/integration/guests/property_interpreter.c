@@ -3,9 +3,10 @@
  *
  *     property_interpreter SCRIPT LOG
  *
- * SCRIPT (tests/property/script.py writes it) holds programs: pieces of machine code with sites in them, and routines
- * of operations that run these sites in threads, children and signal handlers while code is rewritten and the channel
- * moved. LOG gets one entry for each event, written around the store, in memory that all processes share.
+ * SCRIPT (tests/property/script.py writes it) contains programs. A program consists of pieces of machine code with
+ * sites, and routines. The operations of a routine run these sites in threads, children and signal handlers, while code
+ * is rewritten and the channel is moved. LOG gets one entry for each event, written around the store, in memory that
+ * all processes share.
  *
  * Before each call of a site, all registers and flags are set. After it, they and the red zone are compared.
  */

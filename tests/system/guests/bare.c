@@ -1,11 +1,10 @@
 /*
- * A machine without an operating system, started by multiboot: emits events
- * through rings, and says so on the serial port.
+ * A machine without an operating system, started by multiboot. It emits events through rings, and reports on the serial
+ * port.
  *
  * Its command line is COUNT: it emits COUNT events with index 7 and arguments
- * number, ~number. Then it reads bytes from the serial port: for `e` it emits an
- * event with index 8 and its number among these as argument, and prints `e`; for
- * `q` it powers off. With a COUNT that ends in `s`, the events are stores.
+ * number, ~number. Then it reads bytes from the serial port. For `e` it emits an event with index 8, whose argument
+ * counts these events, and prints `e`. For `q` it powers off. With a COUNT that ends in `s`, the events are stores.
  */
 
 #include <stdbool.h>

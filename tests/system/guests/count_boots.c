@@ -1,7 +1,6 @@
 /*
- * count_boots COUNT: emits the number of this boot, from 1 on, and resets the
- * machine until it is COUNT. The number lives in the last slot of the channel,
- * which a reset leaves alone.
+ * count_boots COUNT: emits the number of this boot, from 1 on, and resets the machine until the number is COUNT. The
+ * number is stored in the last slot of the channel, which a reset does not change.
  */
 
 #include <stdio.h>

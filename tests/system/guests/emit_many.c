@@ -1,7 +1,7 @@
 /*
  * emit_many COUNT THREADS [CHANNEL]: each thread emits COUNT events on a
  * processor of its own: index = thread, arguments = number, ~number, thread,
- * the processor's number. Prints what it did.
+ * the processor's number. Prints what it has done.
  */
 
 #define _GNU_SOURCE

@@ -1,7 +1,7 @@
 /*
  * emit_timed COUNT: emits COUNT events with index 0 that contain the time around each: arguments = number, the clock
- * before this event, the clock after the last one. Keeps to the first processor. Sleeps a moment after every tenth, so that
- * others run between.
+ * before this event, the clock after the last one. Runs only on the first processor. Sleeps briefly after every tenth
+ * event, so that other programs run in between.
  */
 
 #define _GNU_SOURCE

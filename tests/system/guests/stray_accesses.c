@@ -1,6 +1,6 @@
 /*
- * stray_accesses: stores to the channel's header and control region in whatever way comes to mind, loads from both, and
- * prints whether they are unchanged.
+ * stray_accesses: stores to the channel's header and control region in many ways, loads from both, and prints whether
+ * they are unchanged.
  */
 
 #include <fcntl.h>

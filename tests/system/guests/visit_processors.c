@@ -1,6 +1,6 @@
 /*
- * visit_processors COUNT: runs on each of the first COUNT processors in turn. After that, each has finished what it was
- * doing without preemption, such as recording an event of the kernel's trace.
+ * visit_processors COUNT: runs on each of the first COUNT processors in turn. After that, each processor has finished
+ * its work with disabled preemption, such as recording an event of the kernel's trace.
  */
 
 #define _GNU_SOURCE

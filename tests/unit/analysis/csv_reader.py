@@ -1,4 +1,4 @@
-"""A reader of another kind of recording: lines of time, tid, comm, index and arg1."""
+"""A reader of another kind of recording: a CSV file whose lines contain time, tid, comm, index and arg1."""
 
 from __future__ import annotations
 

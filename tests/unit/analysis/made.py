@@ -1,4 +1,4 @@
-"""Traces written by htrun's writer, of which every event is known."""
+"""Traces that htrun's writer has written. All their events are known."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class FixedSource:
 
 
 class FixedClock(Clock):
-    """See `FixedSource`. ``fitted``: what the metadata says."""
+    """See `FixedSource`. ``fitted``: the clock's fit in the metadata."""
 
     fitted = Fit(1_000_000_000, 0, 0, 0)
 
@@ -43,7 +43,7 @@ class FixedClock(Clock):
 
 @dataclass
 class Made:
-    """A trace in the directory ``path``; write packets, then ``close`` it. ``clock``: what its clock is called."""
+    """A trace in the directory ``path``. Write packets, and then call ``close``. ``clock``: the name of its clock."""
 
     path: Path
     num_args: int = 2
@@ -69,7 +69,8 @@ class Made:
         index: int = 0,
         site: int = 0,
     ) -> Made:
-        """Write a packet of events at ``times``; without ``args`` the first is the event's time, the others 0."""
+        """Write a packet of events at ``times``. Without ``args``, the first argument is the event's time, and the
+        others are 0."""
         records = np.zeros(len(times), record_dtype(self.num_args, stream.big_endian))
         records["timestamp"], records["index"], records["site"] = times, index, site
         if args is None:
@@ -81,6 +82,6 @@ class Made:
         return self
 
     def close(self) -> Path:
-        """Finish; the trace's directory."""
+        """Finish the trace; returns its directory."""
         self._trace.close()
         return self.path

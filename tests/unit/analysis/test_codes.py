@@ -1,4 +1,4 @@
-"""Codes sort rows as their columns do, whatever the numbers in these."""
+"""Sorting rows by codes gives the same order as sorting by the columns, for any numbers."""
 
 from __future__ import annotations
 

@@ -41,8 +41,8 @@ class Scene:
     def calibration(
         self, *, thread: int = 0, alone: int = ALONE, after: Sequence[int] = (AFTER,) * len(WORKS), count: int = 50
     ) -> None:
-        """Pairs of each kind, of which the first two are far too long. ``after``: the cost of an event after each kind
-        of work, from the first."""
+        """Pairs of each kind. The first two are far too long. ``after``: the cost of an event after each kind of work,
+        from the first."""
         lengths = [(EMPTY, alone)]
         for work, own in zip(WORKS, after, strict=False):
             lengths += [(work.once, own + CHAIN), (work.twice, own + 2 * CHAIN)]
@@ -76,15 +76,15 @@ def test_the_cost_is_between_what_is_measured_alone_and_after_work() -> None:
     assert cost.interval.value == (ALONE + AFTER) / 2 == 36
     assert corrected is not None
     assert (timing.raw.median.value, corrected.median.value) == (136, 100)
-    # Both figures are inside the reported interval, with a margin.
+    # Both figures are within the reported interval, with a margin.
     low, high = corrected.interval or (0, 0)
     assert low < 136 - ALONE < 136 - AFTER < high
     assert (timing.raw.interval, timing.raw.reach) == ((136, 136), 0)
 
 
 def test_the_interval_reaches_beyond_all_kinds_of_work() -> None:
-    """The margin is for unknown kinds of work: it grows with the difference between the known kinds, and is at least a
-    part of the cost."""
+    """The margin is for unknown kinds of work. It grows with the difference between the known kinds, and is at least a
+    fixed share of the cost."""
     scenes = {after: Scene() for after in ((38, 38, 38, 38, 38), (38, 36, 34, 37, 35), (20, 30, 38, 44, 38))}
     reaches = []
     for after, scene in scenes.items():
@@ -171,7 +171,7 @@ def test_the_oldest_guest_library_tells_the_cost_alone_and_nothing_of_its_reach(
 @pytest.mark.parametrize("sort", PAIRS, ids=lambda pair: pair.name)
 def test_too_few_pairs_are_none(sort: Pair) -> None:
     scene = Scene()
-    # The first two of each kind never count; nor do those with an event between.
+    # The first two of each kind are not counted, and neither are pairs with an event between.
     for pair in PAIRS:
         for _ in range(CALIBRATION_LEAST + (1 if pair is sort else 2)):
             scene.pair(pair, 40)

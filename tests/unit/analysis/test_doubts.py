@@ -1,4 +1,4 @@
-"""Which facts of a run make its times doubtful, and which differences of two runs are reported."""
+"""The facts of a run that make its times doubtful, and the differences of two runs that are reported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SOUND: Facts = {
 
 def test_of_a_quiet_machine_nothing_is_doubted() -> None:
     assert list(doubts(SOUND)) == []
-    # Nor if nothing is known: a virtual machine shows no governor.
+    # There is also no doubt if nothing is known: a virtual machine has no governor.
     assert list(doubts({})) == []
 
 
@@ -59,7 +59,7 @@ def test_a_load_that_is_small_or_makes_no_sense_is_none(facts: Facts) -> None:
         ({"timestamp": "tsc"}, {"timestamp": "ordered"}, ["different orders of time stamps: tsc, ordered"]),
         ({"cpu_governor": "powersave"}, {"cpu_governor": "schedutil"}, ["different governors: powersave, schedutil"]),
         ({"htrun_version": "0.1"}, {"htrun_version": "0.2"}, ["different versions of htrun: 0.1, 0.2"]),
-        # A fact that is missing in one of them is no difference,
+        # A fact that is missing in one of them is not a difference,
         ({"cpu_turbo": "on"}, {}, []),
         ({"timestamp": "tsc"}, {}, []),
         # but the presence of an emulator is.

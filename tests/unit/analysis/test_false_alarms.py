@@ -1,6 +1,6 @@
-"""Two equal programs are called different at most once in 20 times, however their spans are distributed.
+"""Two equal programs are reported as different at most once in 20 times, for any distribution of their spans.
 
-``HTRUN_VERDICT_TRIALS=1000`` makes so many comparisons of each kind.
+``HTRUN_VERDICT_TRIALS=1000`` makes 1,000 comparisons of each kind.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ def correlated(generator: np.random.Generator, factor: float) -> NDArray[np.floa
 
 
 def drifting(generator: np.random.Generator, factor: float) -> NDArray[np.float64]:
-    """Each run gets slower or faster, by up to a tenth."""
+    """The spans become slower or faster during the run, by up to 10%."""
     slope = generator.uniform(-100, 100)
     return np.asarray(factor * (1000 + np.linspace(0, slope, SPANS) + generator.normal(0, 30, SPANS)))
 
 
 def bimodal(generator: np.random.Generator, factor: float) -> NDArray[np.float64]:
-    """Two lengths, and occasionally a whole run of the longer ones, as with another memory layout."""
+    """Spans of two lengths, and occasionally a run with only the longer ones, as with another memory layout."""
     share = 0.45 if generator.random() < 0.8 else 0.55
     return np.asarray(factor * (np.where(generator.random(SPANS) < share, 1300, 1000) + generator.normal(0, 10, SPANS)))
 

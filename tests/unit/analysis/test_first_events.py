@@ -1,4 +1,4 @@
-"""Spans in which an event trapped: the same as in a simple model, however the events are split into batches."""
+"""Spans in which an event trapped are the same as in a simple model, for any division of the events into batches."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ STEPS = st.lists(st.tuples(st.integers(1, 5), st.integers(0, 2), st.integers(0, 
 
 
 def firsts(steps: Steps) -> list[int]:
-    """Numbers of the events that are the first of their stream, or of their site in their process. Site 0 stands
-    for the rings of the channel, whose events count for neither."""
+    """The numbers of the events that are the first of their stream, or the first of their site in their process. Site 0
+    stands for the rings of the channel, whose events are never first events."""
     seen: set[tuple[str, int, int]] = set()
     found = []
     for number, (_, stream, site) in enumerate(steps, start=1):

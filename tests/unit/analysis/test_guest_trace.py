@@ -72,7 +72,7 @@ def read(pieces: list[Piece], num_args: int, cuts: Iterable[int] = (), formats: 
 
 
 def sent(blobs: Iterable[Blob], num_args: int, start: int, stream: int = 0, index: int = ENTRIES) -> list[Piece]:
-    """Blobs one after the other, an event each nanosecond from ``start`` on."""
+    """Blobs one after the other, with one event per nanosecond, starting at ``start``."""
     times = itertools.count(start)
     return [(next(times), stream, index, args) for blob in blobs for args in blob.events(num_args)]
 
@@ -110,7 +110,7 @@ def test_names_of_functions() -> None:
 
 
 def test_what_was_cut_stays_as_it_is() -> None:
-    """Events that were lost: what is left of their blob is shown, and the others are decoded."""
+    """If events were lost, the rest of their blob is shown as events, and the other blobs are decoded."""
     whole = sent([SWITCH.blob(time) for time in range(4)], 4, 100)
     texts = sent([format_blob()], 4, 1, index=TEXTS)
     count = len(whole) // 4
@@ -147,8 +147,8 @@ SWITCHES = st.builds(
 
 @given(st.data(), st.integers(1, 9), st.lists(SWITCHES, max_size=12))
 def test_whatever_the_batches(data: st.DataObject, num_args: int, switches: list[Switch]) -> None:
-    """Blobs of two processors and events of a program in any mixture, split anywhere: each is returned once, in
-    order."""
+    """Blobs of two processors and events of a program are mixed at random and split at random positions. Each is
+    returned exactly once, in order."""
     streams: list[list[Piece]] = [[], [], []]
     for number, switch in enumerate(switches):
         stream = data.draw(st.integers(0, 1))

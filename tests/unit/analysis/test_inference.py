@@ -1,4 +1,4 @@
-"""Statistics on simulated durations: intervals cover the truth as often as they should, verdicts are right."""
+"""Statistics on simulated durations: intervals contain the truth as often as they should, and verdicts are correct."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STEP = 10.02
 
 
 def measured(generator: np.random.Generator, durations: np.ndarray) -> Distribution:
-    """``durations`` as such a clock measures them, each begun at a random time."""
+    """``durations`` as such a clock measures them. Each begins at a random time."""
     begin = generator.random(len(durations)) * STEP
     return Distribution.of((np.floor((begin + durations) / STEP) - np.floor(begin / STEP)) * STEP, step=STEP)
 
@@ -63,7 +63,8 @@ def test_the_interval_holds_what_lies_between_two_steps_of_the_clock(truth: floa
 
 @pytest.mark.parametrize("share", [0.6, 0.7, 0.85])
 def test_a_few_much_longer_spans_do_not_move_the_median(share: float) -> None:
-    """The middle of all spans is not that of the short ones, which are of one step or the next; a third may be near."""
+    """The median of all spans is not the median of the short ones, which take one step or the next. A third duration
+    may be near."""
     generator = np.random.default_rng(2)
     for spans in np.where(generator.random((20, 1600)) < share, 320.9, 2950.0):
         interval = median_interval(measured(generator, spans))
@@ -71,7 +72,7 @@ def test_a_few_much_longer_spans_do_not_move_the_median(share: float) -> None:
 
 
 def test_quantiles_between_distinct_values_are_on_the_line_between_them() -> None:
-    """These are Hazen's, whatever the step of the clock."""
+    """These are Hazen's quantiles, for any step of the clock."""
     for step in (0.0, 1.0, 300.0):
         distribution = Distribution.of([100.0, 200.0, 400.0, 1000.0], step=step)
         assert distribution.quantiles([0, 0.125, 0.25, 0.5, 0.75, 1]).tolist() == [100, 100, 150, 300, 700, 1000]
@@ -118,7 +119,7 @@ def verdicts(factor: float, *, count: int, spans: int, seed: int) -> list[Verdic
 @pytest.mark.parametrize(("count", "spans"), [(4, 200), (5, 200), (10, 200)])
 def test_of_two_that_are_the_same_a_difference_is_told_once_in_20_times_at_most(count: int, spans: int) -> None:
     told = verdicts(1.0, count=count, spans=spans, seed=count)
-    # Of 400 trials with a probability of 5% each, more than this succeed once in 1,000 times.
+    # If 400 trials have a probability of 5% each, more than this number succeed once in 1,000 times.
     assert sum(each in {Verdict.FASTER, Verdict.SLOWER} for each in told) <= stats.binom.isf(1e-3, TRIALS, 0.05)
 
 
@@ -150,7 +151,7 @@ def test_two_single_runs_permit_no_verdict_however_many_spans_they_have() -> Non
 
 
 def test_many_names_are_corrected_for() -> None:
-    """A difference that is significant alone may be chance if it is one of many."""
+    """A difference that is significant for a single name may be random if there are many names."""
     generator = np.random.default_rng(8)
     one, other = (runs(generator, factor, count=4, spans=50) for factor in (1.0, 1.5))
     (alone,) = compare({"work": one}, {"work": other}, 0.01)
@@ -197,7 +198,7 @@ def run_of(middle: float, reach: float, count: int = 100) -> Run:
 
 
 def five(middle: float, reach: float) -> list[Run]:
-    """Runs that differ by 1 in 1,000 of 100."""
+    """Runs around 100 that differ by 0.1%."""
     return [run_of(middle + step, reach) for step in np.linspace(-0.1, 0.1, 5)]
 
 
@@ -217,7 +218,7 @@ def test_what_the_cost_of_events_may_be_wrong_by_is_alike_on_both_sides() -> Non
 
 
 def test_a_run_with_one_span_is_a_run() -> None:
-    """The variation between runs shows how exactly the median is known."""
+    """The variation between runs determines the accuracy of the median."""
     one = [run_of(level, 0, count=1) for level in (199, 200, 201, 200.5)]
     found = ratio_of(one, five(100, 0))
     assert found is not None

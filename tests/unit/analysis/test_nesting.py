@@ -1,4 +1,4 @@
-"""The search for what is around a span: the same as looking at one after the other."""
+"""The search for the spans around a span gives the same result as a linear search."""
 
 from __future__ import annotations
 

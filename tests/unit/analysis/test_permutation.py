@@ -40,7 +40,8 @@ def test_it_is_the_test_that_scipy_has() -> None:
 
 @pytest.mark.parametrize(("first", "second"), [(4, 4), (5, 8), (13, 12)])
 def test_the_interval_holds_the_truth(first: int, second: int) -> None:
-    """Whatever the distribution: here one with a heavy tail. With 13 and 12 values, not all permutations are tried."""
+    """This holds for any distribution; here, it has a heavy tail. With 13 and 12 values, not all permutations are
+    tried."""
     generator, trials = np.random.default_rng(first), 300 if first < 10 else 60
     held = 0
     for _ in range(trials):
@@ -68,7 +69,7 @@ def test_values_that_are_all_the_same_do_not_differ() -> None:
 @pytest.mark.parametrize("pilot", [2, 5])
 @pytest.mark.parametrize("deviation", [0.01, 0.03])
 def test_the_runs_that_are_told_to_be_needed_find_the_change(pilot: int, deviation: float) -> None:
-    """With the spread known from ``pilot`` runs of each only, in 90% of all cases."""
+    """In 90% of all cases, if the spread is known only from ``pilot`` runs of each."""
     generator, trials, change = np.random.default_rng(pilot), 200, math.log(1.05)
     found = 0
     for _ in range(trials):

@@ -61,7 +61,7 @@ def test_root() -> None:
 
 
 def test_nothing_imports_scipy() -> None:
-    """It would double the size of an installation."""
+    """scipy would double the size of an installation."""
     from tests.unit.test_architecture import MODULES, OF_HTRUN
 
     assert not [name for name in OF_HTRUN if "scipy" in {*_imported(MODULES[name])}]

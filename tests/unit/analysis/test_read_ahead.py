@@ -1,4 +1,4 @@
-"""Batches are read in another thread: all of them, in order, with their errors, and none after the end."""
+"""Batches are read in another thread: all of them, in order, and with their errors. After the end, no batch is read."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ phase = "end"
 
 @pytest.fixture(autouse=True)
 def _csv_is_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything that has to be done to add a reader, besides writing it."""
+    """All steps to add a reader, except writing it."""
     monkeypatch.setattr(readers, "READERS", (*READERS, CsvReader))
 
 

@@ -1,4 +1,4 @@
-"""The slowest spans and what ran meanwhile: the same as all spans in memory say."""
+"""The slowest spans and the overlapping spans are the same as those that are computed from all spans in memory."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_the_longest_and_all_that_overlap(
 
 @pytest.mark.parametrize("seed", range(10))
 def test_events_at_the_same_time_keep_their_numbers_in_every_part(tmp_path: Path, seed: int) -> None:
-    """Of three threads, whose events have few different times, with batches that begin within such a time."""
+    """Three threads, whose events have few different times. Batches begin between events of the same time."""
     random = Random(seed)
     made = Made(tmp_path / "trace", 2, {**FACTS, "named_events": MARKS})
     for packet in range(40):
@@ -128,7 +128,8 @@ def test_only_the_parts_with_slow_spans_are_read_again(requests: Path, monkeypat
 
 
 def test_a_damaged_trace_is_read_from_its_begin(tmp_path: Path) -> None:
-    """A reader of a later part would not notice the damage of a thread, and would read the events after it."""
+    """If only a later part were read, the damage of a thread would not be noticed, and the events after it would be
+    read."""
     made = Made(tmp_path / "trace", 2, {**FACTS, "named_events": MARKS})
     for packet in range(20):
         for tid in (1, 2):
@@ -191,7 +192,8 @@ def test_spans_that_go_on_and_pieces_between_spans(tmp_path: Path) -> None:
     assert [(int(part.span["begin"]) - BEGIN, part.level) for part in anatomy.parts] == [(10, 1), (80, 1)]
     pieces = [(piece.begin - BEGIN, piece.end - BEGIN, result.names[piece.owner["name"]]) for piece in anatomy.pieces]
     assert pieces == [(30, 80, "outer"), (10, 30, "inner"), (0, 10, "outer")]
-    # An inner span of thread 2 never ends; outer ones wait for the same as this outer one, and are left out.
+    # An inner span of thread 2 never ends. Other spans called outer wait for the same lock as this outer span, and are
+    # left out.
     described = [
         [(result.names[each.span["name"]], each.count, each.overlap, each.ended_before) for each in piece.overlaps]
         for piece in anatomy.pieces
@@ -231,7 +233,7 @@ def test_names_of_no_span(requests: Path) -> None:
 def test_spans_that_cross_or_have_no_partner(
     tmp_path: Path, seed: int, room: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At random, with losses, also where so many begins wait that the oldest are given up."""
+    """Random spans with losses, also with so many waiting begins that the oldest are dropped."""
     monkeypatch.setattr(spans_module, "MOST_OPEN", room)
     random = Random(seed)
     made = Made(tmp_path / "trace", 1, {**FACTS, "named_events": MARKS})

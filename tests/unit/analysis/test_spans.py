@@ -1,4 +1,4 @@
-"""Spans: the same pairs as in a simple model, however the events are split into batches."""
+"""Spans are the same pairs as in a simple model, for any division of the events into batches."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ _NUMBERS = ("begin_number", "end_number", "depth", "steps", "parent", "key")
 
 
 def paired(events: Events, sizes: list[int], *, losses: tuple[Loss, ...] = ()) -> tuple[list[Pair], object]:
-    """What the pairer makes of ``events``, given in batches of ``sizes`` and a last one with the rest."""
+    """The results of the pairer for ``events``, in batches of the given ``sizes`` and a last batch with the rest."""
     pairer = Pairer(NAMED, losses, nesting=True)
     found: list[Pair] = []
     for batch in np.split(events, np.cumsum(sizes)):
@@ -114,7 +114,7 @@ steps = st.tuples(st.integers(1, 7), st.integers(0, 2), st.integers(0, 1))
 @given(st.lists(steps, max_size=60), st.lists(st.integers(0, 20), max_size=5))
 def test_the_pairs_are_those_of_a_plain_reading_in_any_batches(steps: list[Step], sizes: list[int]) -> None:
     model = Model().run(steps)
-    # With 10 ns between events, every early end would be near enough to the begin of its key to count as negative.
+    # With 10 ns between events, every early end would be near enough to the begin of its key to be counted as negative.
     events = events_of(steps)
     spans_at_distance = pytest.MonkeyPatch()
     spans_at_distance.setattr(spans_module, "_MOST_NEGATIVE", 0)
@@ -128,7 +128,8 @@ def test_the_pairs_are_those_of_a_plain_reading_in_any_batches(steps: list[Step]
 
 @pytest.mark.parametrize("seed", range(20))
 def test_spans_within_spans(seed: int) -> None:
-    """Long lists with many spans, at all depths, some of which cross; short lists rarely have such spans."""
+    """Long lists with many spans, at all depths, some of which overlap without nesting. Short lists rarely contain such
+    spans."""
     random = Random(seed)
     sizes = [random.randint(1, 60) for _ in range(seed % 4)]
     marks = [(random.choices((1, 2, 3, 4, 5, 6), (4, 3, 4, 3, 1, 1))[0], random.randrange(2), 0) for _ in range(120)]
@@ -161,7 +162,7 @@ def test_an_end_that_comes_just_before_its_begin_is_negative() -> None:
 
 
 def test_nothing_is_paired_across_a_loss() -> None:
-    # Lost between the 2nd and the 3rd event: for example, an inner end and an inner begin.
+    # Events are lost between the 2nd and the 3rd event, for example an inner end and an inner begin.
     steps = [(1, 0, 0), (3, 0, 0), (4, 0, 0), (2, 0, 0), (3, 0, 0), (4, 0, 0), (3, 1, 0), (4, 1, 0), (1, 0, 0)]
     found, unpaired = paired(events_of(steps), [3], losses=(Loss(0, 1010, 1020, 2),))
     assert found == [("inner", 5, 6, 0, 1, 0, 0), ("inner", 7, 8, 0, 1, 0, 0)]
@@ -203,7 +204,7 @@ def test_calibration_is_not_what_a_user_calls_so() -> None:
     spans = pairer.feed(events_of([(EMPTY.begin, 0, 0), (1, 0, 0), (2, 0, 0), (EMPTY.end, 0, 0), (EMPTY.begin, 0, 0)]))
     assert spans["name"].tolist() == [0, 1]
     assert len(pairer.names.own) == 1
-    # Half a pair is not reported to the user.
+    # An event without its partner is not reported to the user.
     assert not pairer.finish()
 
 

@@ -1,4 +1,5 @@
-"""A trace as tables: SQL reads the values of the events, and no more of the trace is read than a query needs."""
+"""A trace as tables: SQL returns the values of the events, and only the part of the trace that a query needs is
+read."""
 
 from __future__ import annotations
 
@@ -178,7 +179,7 @@ def test_every_column_of_spans(trace: Trace) -> None:
         around = None if parent is None else events[parent]
         assert depth == (name != "request")
         assert (around and around.name) == ("request" if depth else None)
-        # The first event of each thread, but for that whose events have no site: these never trap.
+        # The first event of each thread, except the thread whose events have no site, because these never trap.
         assert trapped == (name == "request" and number <= len(trace.streams) and begin.site != RING_SITE)
     assert rows(trace, 'SELECT count(*) FROM spans WHERE epoch_ns("begin") = begin_ns') == [(len(found),)]
 

@@ -16,7 +16,7 @@ PROBED = replace(GROUP, probed=True)
 
 
 class Fake(Bench):
-    """``run`` is what the bench does each round; ``prepare`` what it does before."""
+    """``run`` is called in each round; ``prepare`` is called before the first round."""
 
     group = GROUP
 
@@ -44,7 +44,7 @@ def told_apart(name: str, values: Iterable[float], value: float | None, count: i
 
 
 def bursts(*pairs: tuple[float, float]) -> Sample:
-    """A sample of bursts: for each, nanoseconds per event and per turn of the probe."""
+    """A sample of bursts. For each burst: the nanoseconds per event and per iteration of the probe."""
     return Sample(1, bursts=tuple(Burst(ns, probe) for ns, probe in pairs))
 
 

@@ -1,4 +1,4 @@
-"""Emulators to measure under, and what htrun says of a run."""
+"""The emulators under which programs are measured, and htrun's account of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bursts in the trace of a machine, which times itself by events."""
+"""Bursts in the trace of a machine that measures time by events."""
 
 from __future__ import annotations
 

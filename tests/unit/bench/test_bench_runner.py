@@ -67,7 +67,8 @@ class Emulated(Fake):
 
 
 def test_bursts_are_told_apart_by_the_best_probe_of_all_benches_and_rounds_on_one_machine() -> None:
-    """The second bench never had the core for itself, which only the first one's probes show."""
+    """The second bench always shared the core with others. Only a comparison with the probes of the first bench shows
+    this."""
     free = Fake("free", lambda: bursts(*[(10, 0.61)] * 2, (15, 0.9)))
     shared = Fake("shared", lambda: bursts(*[(16, 0.9)] * 3))
     emulated = Emulated("emulated", lambda: bursts(*[(30, 2.5)] * 3))

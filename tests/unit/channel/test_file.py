@@ -299,7 +299,7 @@ def test_a_private_path_is_removed_with_its_directory(
 
 
 def test_private_paths_that_killed_runs_left_are_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After SIGKILL, a later run removes what is left, except files that are in use or not htrun's."""
+    """After SIGKILL, a later run removes the remaining files, except files that are in use or not htrun's."""
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
 

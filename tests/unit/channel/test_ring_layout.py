@@ -1,4 +1,4 @@
-"""Where a channel's rings are, and what its header says of them."""
+"""The position of a channel's rings, and their description in the header."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "configuration.md"
 
 
 class Files:
-    """The two configuration files, and what comes of them."""
+    """The two configuration files, and their effect."""
 
     def __init__(self, directory: Path) -> None:
         self.project = directory / "project" / "htrun.toml"
@@ -41,7 +41,7 @@ class Files:
         return request.options
 
     def refusal(self, *words: str) -> str:
-        """Why htrun does not run."""
+        """The reason why htrun does not run."""
         with pytest.raises(HtrunError) as caught:
             self.htrun(*words)
         assert caught.value.exit_code == 125

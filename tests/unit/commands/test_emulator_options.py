@@ -19,7 +19,7 @@ from htrun.errors import HtrunError
             "qemu-x86_64 ./app /tmp/ht",
             "-hypertrace /tmp/ht -trace enable=guest* -D /dev/stdout",
         ),
-        # The program's own options are the program's.
+        # Options after the program's name belong to the program.
         (
             "qemu-arm -L /srv ./app -hypertrace x -trace guest*",
             "qemu-arm -L /srv ./app -hypertrace x -trace guest*",
@@ -27,7 +27,7 @@ from htrun.errors import HtrunError
         ),
         ("qemu-arm -L -hypertrace ./app", "qemu-arm -L -hypertrace ./app", ""),
         ("/usr/bin/qemu-arm-static --hypertrace x ./app", "/usr/bin/qemu-arm-static ./app", "-hypertrace x"),
-        # QEMU's own events and log stay with it, and its log file too.
+        # Options for QEMU's own events and log, and its log file, are passed to QEMU.
         (
             "qemu-arm -trace translate_block -trace guest* -D log ./app",
             "qemu-arm -trace translate_block -D log ./app",

@@ -1,4 +1,4 @@
-"""The help of htrun fits the terminal, and says the same at every width."""
+"""The help of htrun fits the terminal, and contains the same words at every width."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the two programs exit: exit codes, output, and failures."""
+"""The exit codes, the output and the failures of the two programs."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_start_up_imports_nothing_heavy() -> None:
 
 
 def test_the_program_waits_for_no_module_that_only_a_run_needs() -> None:
-    """They are imported while it starts."""
+    """They are imported while the program starts."""
     code = (
         "import sys; import htrun.runner.run\n"
         "print({f'htrun.{name}' for name in ('tracee.wait', 'tracee.stops', 'tracee.stopped', 'runner.loop')}"

@@ -35,7 +35,8 @@ Lrlkx6ggUmnt3aRT29Mi2CegyD0xoxjdqdIac2UAfrN/Ycm8Dh9AAAM5jBR/Bt0c4AAdQKgKABAF9IcC
 
 @pytest.fixture
 def trace(tmp_path: Path) -> Trace:
-    """An enter, calls of two threads and interfaces, a text, a return, a call of no number, and an event of a slot."""
+    """The enter event of a thread, calls of two threads and interfaces, a text, a return, a call without a number, and
+    an event with an index."""
     with tarfile.open(fileobj=io.BytesIO(base64.b64decode(_WRITTEN)), mode="r:xz") as files:
         files.extractall(tmp_path, filter="data")
     return Trace.open(tmp_path)

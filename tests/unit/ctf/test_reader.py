@@ -183,13 +183,13 @@ def test_memory_does_not_grow_with_the_trace(tmp_path: Path) -> None:
 
 @dataclass(frozen=True)
 class Sample:
-    """A trace that a test damages. ``expected``: time and arguments of each thread's events."""
+    """A trace that a test damages. ``expected``: the times and arguments of each thread's events."""
 
     path: Path
     expected: dict[int, list[tuple[int, ...]]]
 
     def sound_before(self, file: Path, place: int) -> int:
-        """How many of a file's events, with their packets' headers, are wholly before byte ``place``."""
+        """The number of a file's events that are completely before byte ``place``, with their packets' headers."""
         count, at = 0, 0
         data = (self.path / file.name).read_bytes()
         while at < len(data):
@@ -229,7 +229,7 @@ def read_by_thread(path: Path) -> tuple[dict[int, list[tuple[int, ...]]], list[s
 
 
 def check_all_before(sample: Sample, damaged: Path, file: Path, place: int) -> list[str]:
-    """The warnings, after checking that nothing before the damage is missing or wrong."""
+    """The warnings, after a check that all events before the damage are correct."""
     read, told = read_by_thread(damaged)
     for tid, expected in sample.expected.items():
         if file.name.endswith(f"-{tid}"):

@@ -96,7 +96,7 @@ def writer(tmp_path: Path) -> Iterator[Writer]:
 
 
 def test_threads_without_end_share_few_files(writer: Writer, tmp_path: Path) -> None:
-    """Each exists for a moment and costs no more space than its events."""
+    """Each thread exists only briefly, and takes only the space of its events."""
     for thread in range(3000):
         writer.write(thread, writer.emit(thread, 3))
         writer.trace.thread_ended(thread)
@@ -109,8 +109,8 @@ def test_threads_without_end_share_few_files(writer: Writer, tmp_path: Path) -> 
 
 
 def test_threads_that_all_live_and_are_seen_late(writer: Writer, tmp_path: Path) -> None:
-    """A round of the drain reads one ring after the other, while threads write to all; a thread may be stopped for long
-    between taking the time and writing the record."""
+    """A round of the drain reads one ring after the other, while threads write to all rings. A thread may be stopped
+    for a long time after it has taken the time and before it writes the record."""
     chance = random.Random(20)
     late: dict[int, list[NDArray[np.void]]] = defaultdict(list)
     for _ in range(40):

@@ -118,7 +118,7 @@ def test_a_changed_character_is_refused_or_harmless(place: int, character: str) 
 
 @given(st.integers(0, len(TEXT) - 1))
 def test_a_cut_text_is_refused(length: int) -> None:
-    # The part that is cut off may be only white space, or a whole stream class.
+    # The missing part may be only white space, or a whole stream class.
     with suppress(TsdlError):
         read = parse(TEXT[:length])
         assert (read.uuid, read.clock, read.environment) == (UUID_, CLOCK, FACTS)

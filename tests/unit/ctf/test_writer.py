@@ -152,7 +152,7 @@ def test_losses_are_told_between_packets_and_after_the_last(trace: CtfTrace, clo
 
 
 def test_a_trace_can_be_read_while_it_is_written(trace: CtfTrace, clock: Clock) -> None:
-    """So can the trace of an htrun that was killed."""
+    """The trace of an htrun that was killed can also be read."""
     trace.write_packet(0, LITTLE, records(clock, 3), 0)
     result = read(trace.path)
     assert len(result.events) == 3
@@ -161,7 +161,7 @@ def test_a_trace_can_be_read_while_it_is_written(trace: CtfTrace, clock: Clock) 
 
 
 def test_a_spoilt_packet_spoils_only_its_own_times(trace: CtfTrace, clock: Clock) -> None:
-    """A guest can write anything to its ring, but readers refuse time that goes backwards."""
+    """A guest can write any data to its ring, but readers reject times that are not in order."""
     data = records(clock, 4)
     times = np.frombuffer(data, record_dtype(NUM_ARGS, False))["timestamp"]
     times[1], times[2] = 0, 2**64 - 1
@@ -175,7 +175,7 @@ def test_a_spoilt_packet_spoils_only_its_own_times(trace: CtfTrace, clock: Clock
 
 @pytest.mark.parametrize("room", [0, 100, PACKET_HEADER, 1000])
 def test_a_full_disk_leaves_whole_packets(trace: CtfTrace, clock: Clock, room: int) -> None:
-    """A limit of the file size simulates a full disk: a write is cut short, then one fails."""
+    """A limit of the file size simulates a full disk: first a write is incomplete, then a write fails."""
     trace.write_packet(0, LITTLE, records(clock, 100), 0)
     size = PACKET_HEADER + 100 * RECORD_SIZE
     size += -size % PACKET_HEADER
@@ -226,7 +226,7 @@ def test_many_thousand_threads_need_no_open_files(trace: CtfTrace, clock: Clock)
 
 @pytest.mark.heavy("220,000 records, read by another program twice")
 def test_a_stream_goes_on_in_further_files(trace: CtfTrace, clock: Clock) -> None:
-    """To readers, all are one stream without a gap."""
+    """For readers, all files are one stream without a gap."""
     for number in range(150):
         trace.write_packet(0, LITTLE, records(clock, 1000, first=1000 * number), number // 50)
     trace.write_packet(1, BIG, records(clock, 70_000, big_endian=True), 0)

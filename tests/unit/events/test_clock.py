@@ -13,11 +13,11 @@ from htrun.events.clock import Clock, ClockSource, Fit, MonotonicSource, Sample
 from htrun.hosts.x86_64.counter import TscSource, best_clock
 
 TOLERANCE = 2_000
-"""Nanoseconds: far more than sampling takes, even if another process takes the processor for a moment."""
+"""A time in nanoseconds that is much longer than sampling, even if another process uses the processor in between."""
 
 
 class SteppedSource:
-    """A clock whose ticks and time the test sets. Samples are exact."""
+    """A clock whose ticks and time are set by the test. Samples are exact."""
 
     name = "stepped"
 
@@ -120,7 +120,7 @@ steps = st.lists(
 
 @given(steps)
 def test_later_ticks_never_get_an_earlier_time_across_conversions(rounds: list[tuple[int, int, list[float]]]) -> None:
-    """This holds however unevenly the two clocks run, and whenever times are converted."""
+    """This is true even if the rates of the two clocks vary, and for any order of conversions."""
     source = SteppedSource(10**12, 10**15)
     clock = Clock(source)
     told: list[tuple[int, int]] = []

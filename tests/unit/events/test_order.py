@@ -1,4 +1,4 @@
-"""Events of several threads in one order of time, whenever the ring of each is read."""
+"""Events of several threads are sorted by time, independently of the times at which their rings are read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from htrun.events.records import Events
 
 LONG = 50_000_000
-"""ns: longer than events are held back."""
+"""A time in ns that is longer than the time for which events are held back."""
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ def events_at(*times: int) -> Events:
 
 
 def test_a_drain_that_stands_still_between_two_rings_keeps_the_order(now: list[int]) -> None:
-    """The first thread's ring is read before its record is there, and the second thread's long after: the event of the
-    second is younger."""
+    """The ring of the first thread is read before it contains the record. The ring of the second thread is read much
+    later. The event of the second thread is later."""
     clock = best_clock()
 
     def stamp() -> int:

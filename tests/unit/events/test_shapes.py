@@ -1,4 +1,4 @@
-"""Batches split by what their events are."""
+"""Batches are split by the shapes of their events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The life of a sink: when it is finished, and when it is only released."""
+"""The states of a sink: when it is finished, and when it is only released."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NONE = np.zeros(0, event_dtype(4))
 
 
 class Remembering(FormatSink):
-    """A sink that remembers what it was asked to do. ``fails``: at which of these."""
+    """A sink that records its calls. ``fails``: the calls that raise an exception."""
 
     def __init__(self, fails: str = "") -> None:
         super().__init__("a sink", decodes=True)

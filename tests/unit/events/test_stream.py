@@ -1,4 +1,4 @@
-"""The threads of a run, many of them in little memory."""
+"""The threads of a run. Many threads take little memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which arguments of system calls point to text."""
+"""The arguments of system calls that point to text."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def test_it_goes_round_and_is_full(before: int) -> None:
     assert taken["timestamp"].tolist() == [100, 101, 102, 103]
     assert events.has_room(1)
     events.append(104, 0, [(CPU_EXIT, ())])
-    # What was taken is a copy.
+    # The records that were taken are a copy.
     assert taken["timestamp"].tolist() == [100, 101, 102, 103]
 
 

@@ -1,4 +1,4 @@
-"""Where htrun can run programs, where it can trace them, and its message elsewhere."""
+"""The machines on which htrun can run programs, those on which it can trace them, and its message on other machines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""htrun's memory in a tracee: who uses which part."""
+"""The allocation of htrun's memory in a tracee."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_a_forked_copy_has_what_was_mapped_when_it_was_made() -> None:
     assert [run.address for run in twin.runs] == [0x40000]
     assert twin.runtimes == [0x40100]
     assert twin.rings.base_of(0) == 0x10000
-    # What one takes of the shared memory, the other does not get.
+    # Memory that one process has allocated is not allocated to the other process.
     assert made.take(0x40000, 0x40001, 100) == 0x40000
     assert twin.take(0x40000, 0x41000, 100) == 0x40000 + 100
 
@@ -198,7 +198,7 @@ def test_code_memory_ends() -> None:
 
 
 def test_place_of_a_thread() -> None:
-    """The address of its key. An empty entry is never returned, or thread pointer 0 would be found there."""
+    """The address of its key. An empty entry is never returned, because the thread pointer 0 would be found there."""
     made, fake, memory = table()
     first, second, third = colliding(3)
     for number, pointer in enumerate((first, second)):

@@ -1,4 +1,4 @@
-"""Whether threads sleep, asked of real ones."""
+"""Detection of sleeping threads, with real threads."""
 
 from __future__ import annotations
 

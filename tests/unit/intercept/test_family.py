@@ -1,4 +1,4 @@
-"""What a process and its forked relatives share."""
+"""The state that a process shares with its forked relatives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where trampolines may be put."""
+"""The memory in which trampolines may be placed."""
 
 from __future__ import annotations
 

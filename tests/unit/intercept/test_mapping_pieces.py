@@ -36,7 +36,7 @@ def test_each_page_has_one_piece_with_its_protection(
 
 
 def test_what_is_the_guests_comes_first() -> None:
-    """The part of a call that affects the channel may fail; then the rest is not executed."""
+    """If the part of a call that affects the channel fails, the rest is not executed."""
     protections = [piece.protection for piece in cut([Mapping(_BASE, 1 << 20, 0)], _BASE, _BASE + 1, machine=False)]
     assert protections == [PROT_READ]
     whole = cut([Mapping(_BASE, 1 << 20, 0)], _BASE, _BASE + (1 << 20), machine=False)

@@ -1,7 +1,6 @@
-"""Traps, patches, trampolines and the way out of them, on a machine that does not exist: `htrun.intercept` knows of a
-machine what `htrun.hosts.host.Host` says, and nothing else.
-
-Its program is interpreted, in the memory of the test, and stopped where ptrace would stop it (`tests.unit.hosts.fake`).
+"""Traps, patches, trampolines and the way out of them, on a machine that does not exist: `htrun.intercept` uses only
+`htrun.hosts.host.Host` to access a machine. The program is interpreted in the memory of the test, and stops where
+ptrace would stop it (`tests.unit.hosts.fake`).
 """
 
 from __future__ import annotations
@@ -53,11 +52,11 @@ LOOP = [
     Instruction(Operation.HALT),
     Instruction(Operation.CALL),
 ]
-"""Stores VALUE to BASE + 8, and one more each time, LEFT times."""
+"""A loop that stores VALUE to BASE + 8, LEFT times. VALUE is incremented each time."""
 
 
 class KnowsNothing:
-    """Every trap needs a look."""
+    """No trap is known, so Python handles every trap."""
 
     count = 0
     learnt: list[KnownStore]
@@ -66,27 +65,27 @@ class KnowsNothing:
         self.learnt = []
 
     def forget(self) -> None:
-        """Nothing is known."""
+        """Forget nothing: no traps are known."""
 
     def let_signals_through(self, tid: int) -> None:
-        """None is let through."""
+        """Do nothing: the machine code handles no traps."""
 
     def let_faults_through(self, tid: int) -> None:
-        """None is let through."""
+        """Do nothing: the machine code handles no traps."""
 
     def look_at_signals(self, tid: int | None = None) -> None:
-        """All are looked at."""
+        """Do nothing: Python handles all traps."""
 
     def learn(self, tid: int, space: int, room: RecordSpace, store: KnownStore, trapped: Callable[[int], None]) -> None:
-        """Note it."""
+        """Record the call."""
         self.learnt.append(store)
 
     def settle(self) -> None:
-        """Nothing is known."""
+        """Forget nothing: no traps are known."""
 
 
 class Wait:
-    """Knows a stop as the machine code for stops does."""
+    """Provides the facts of a stop, like the machine code for stops."""
 
     registers: host.Registers
 
@@ -95,24 +94,24 @@ class Wait:
         self.known = KnowsNothing()
 
     def next(self) -> tuple[int, int | None]:
-        """The test runs the program itself."""
+        """Not used, because the test itself runs the program."""
         raise NotImplementedError
 
     def facts(self, stopped: Stopped) -> tuple[int, int]:
-        """Those of the fault; `registers` are then its own."""
+        """The facts of the fault. `registers` are then those of the thread."""
         stopped.read_registers(self.registers)
         return stopped.fault()
 
     def resume_later(self, stopped: Stopped, deliver: int = 0) -> None:
-        """The test runs the program itself."""
+        """Not used, because the test itself runs the program."""
         raise NotImplementedError
 
     def flush(self) -> None:
-        """Nothing was put off."""
+        """Do nothing: no resumption was delayed."""
 
 
 class Recorder:
-    """Lends one ring."""
+    """A pool that lends a single ring."""
 
     def __init__(self) -> None:
         self.pool = RingPool(_SHAPE, 4)
@@ -127,29 +126,29 @@ class Recorder:
         return ring
 
     def make_room(self) -> None:
-        """No test fills a ring."""
+        """Do nothing: no test fills a ring."""
         raise NotImplementedError
 
     def wake(self) -> None:
-        """The test looks when it is over."""
+        """Do nothing: the test reads the ring at the end."""
 
 
 class MasksUnchanged:
-    """The program's signal masks are not part of this. ``looked``: how often they would have been looked at."""
+    """Replaces the handling of signal masks, which is not tested here. ``looked``: the number of calls."""
 
     def __init__(self) -> None:
         self.looked = 0
 
     def look(self, thread: Thread) -> None:
-        """Count it."""
+        """Count the call."""
         self.looked += 1
 
     def watch(self, stopped: Stopped, registers: Registers) -> None:
-        """They don't change."""
+        """Do nothing: the masks do not change."""
 
 
 class Scene:
-    """A program that has mapped a channel, and what handles its stops."""
+    """A program that has mapped a channel, and the handlers of its stops."""
 
     def __init__(self, *, patch: bool = True) -> None:
         self.kernel = Kernel()
@@ -189,7 +188,7 @@ class Scene:
             struct.pack_into("<QQ", self.channel.memory, DATA_OFFSET + index * _LAYOUT.slot_stride, index, 100 + index)
 
     def add_thread(self) -> None:
-        """Another thread, which may run: nothing is known of it."""
+        """Add another thread, which may be running."""
         self.space.threads.add(Thread(MOST_THREADS, self.thread.process, 1))
 
     def _map(self, protection: int, at: int, size: int, offset: int) -> int:
@@ -200,7 +199,7 @@ class Scene:
         return address
 
     def begin(self, count: int, index: int = 0) -> None:
-        """The program is about to store ``index`` and what follows, ``count`` times."""
+        """Let the program store ``index`` and the following indexes, ``count`` times."""
         registers = self.kernel.registers
         for number in range(16):
             setattr(registers, f"r{number}", 0x1111 * number)
@@ -212,7 +211,7 @@ class Scene:
         registers.pc = self.site
 
     def handle(self) -> bool:
-        """Have the program's fault handled; then it can run on, if that is so."""
+        """Handle the program's fault. Returns whether the program can continue."""
         stopped = FakeStopped(self.thread, self.kernel)
         handled = self.traps.handle(stopped)
         if handled:
@@ -221,23 +220,23 @@ class Scene:
         return handled
 
     def leave_trampoline(self) -> None:
-        """As before a signal."""
+        """Move the thread out of a trampoline, as before a signal."""
         way_out.leave_for_signal(FakeStopped(self.thread, self.kernel))
 
     def run(self, until: Callable[[], bool] = lambda: False) -> Fault | None:
-        """Run to the first fault that is the program's own; as `Kernel.run`."""
+        """Run to the first fault of the program itself; the result is that of `Kernel.run`."""
         while (fault := self.kernel.run(until)) is not None and self.handle():
             pass
         return fault
 
     def run_steps(self, steps: int) -> None:
-        """So many instructions, in which nothing faults."""
+        """Execute this number of instructions, none of which may fault."""
         left = iter(range(steps))
         assert self.kernel.run(lambda: next(left, None) is None) is None
 
     @property
     def is_at_end(self) -> bool:
-        """Whether the loop is over."""
+        """Whether the loop has ended."""
         return self.kernel.registers.pc == self.site + 4 * WORD
 
     @property
@@ -248,12 +247,12 @@ class Scene:
 
     @property
     def code_now(self) -> bytes:
-        """What is in place of the program's code."""
+        """The bytes at the address of the program's code."""
         return self.space.memory.read(self.site, len(self.program))
 
     @property
     def records(self) -> list[tuple[int, int, int, int, int]]:
-        """Time, site, index and arguments of each record."""
+        """The time, site, index and arguments of each record."""
         ring = self.recorder.ring
         assert ring is not None
         first = ring_layout.PAGE + ring_layout.PACKET_HEADER
@@ -262,14 +261,14 @@ class Scene:
         return list(struct.iter_unpack("<QIIQQ", bytes(ring._memory[first : first + length])))
 
     def close(self) -> None:
-        """Unmap everything."""
+        """Unmap all memory."""
         self.space.memory.close()
         self.kernel.close()
 
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Scene]]:
-    """Makes scenes on the made-up host."""
+    """Creates programs on the made-up host."""
     scenes: list[Scene] = []
     monkeypatch.setattr(hosts, "current", FakeHost)
 

@@ -1,4 +1,4 @@
-"""Where rings are mapped: some at a time, and each can be found."""
+"""The mappings of rings: several rings are mapped together, and each can be found."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def patch(borrowed: bytes = b"\xc3\x00") -> Patch:
 
 
 def traps_until_the_next_patch(subject: Site) -> int:
-    """How often ``subject`` has to trap again after the guest has written over its patch."""
+    """The number of times that ``subject`` must trap after the guest has overwritten its patch."""
     subject.patch = patch()
     subject.traps += 1
     subject.lost_patch()

@@ -31,7 +31,7 @@ def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def addresses(program: Path) -> dict[str, int]:
-    """The offsets of its functions in the file, by nm and the program headers."""
+    """The offsets of its functions in the file, computed from nm and the program headers."""
     told = subprocess.run(["nm", program], capture_output=True, text=True, check=True).stdout
     symbols = {words[2]: int(words[0], 16) for line in told.splitlines() if len(words := line.split()) == 3}
     headers = subprocess.run(["readelf", "-lW", program], capture_output=True, text=True, check=True).stdout
@@ -71,7 +71,7 @@ def test_code_of_no_file() -> None:
 
 
 def test_a_damaged_file_tells_less(program: Path, tmp_path: Path) -> None:
-    """Whichever byte of the headers or the symbol tables is changed, and wherever the file is cut."""
+    """Any byte of the headers or the symbol tables is changed, or the file is truncated at any position."""
     whole, chance = program.read_bytes(), random.Random(20)
     starts, named = addresses(program), 0
     for number in range(300):

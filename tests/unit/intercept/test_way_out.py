@@ -1,7 +1,5 @@
-"""A thread that is stopped at any instruction of a trampoline, or of the stub they share, leaves it as if it had never
-been there.
-
-The trampolines run in a real process, instruction by instruction.
+"""A thread is stopped at each instruction of a trampoline, or of the shared stub, and leaves it as if it had never been
+there. The trampolines run in a real process, instruction by instruction.
 """
 
 from __future__ import annotations
@@ -61,7 +59,8 @@ class Stopped:
         self.memory = SimpleNamespace(read=lambda address, size: machine.read(address - machine.base, size))
 
     def leave(self, regs: user_regs_struct) -> Any:
-        """Let the thread leave, with ``regs``; the ring is completed as by htrun."""
+        """Move the thread, with the registers ``regs``, out of the trampoline. The ring is completed as htrun does
+        it."""
         machine = self.made.machine
         end = RING + self.made.shape.size
         # A copy, since a ring's view would keep the machine's memory open.
@@ -146,7 +145,7 @@ def test_leaving_at_each_instruction(machine: Machine, form: str, room: str, fla
         if published[-1]:
             assert regs.rip == made.store.address + made.store.length
         else:
-            # After the handler it returns, and then does what it would have done without the signal.
+            # After the handler, the thread returns and continues as it would have without the signal.
             regs.rip = trampoline.address + trampoline.entry
             run_out(made, trampoline, regs)
         assert outcome(made) == expected, steps

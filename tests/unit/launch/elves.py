@@ -16,7 +16,8 @@ def elf(
     interpreter: bytes | None = None,
     loaded: int = 0,
 ) -> bytes:
-    """A whole ELF file: the header, a program header each for ``interpreter`` and ``loaded``, then their bytes."""
+    """A complete ELF file: the header, one program header for each of ``interpreter`` and ``loaded``, and their
+    bytes."""
     order = ">" if big_endian else "<"
     header_size, entry_size = (64, 56) if bits == 64 else (52, 32)
     segments = [(3, interpreter + b"\0")] if interpreter is not None else []

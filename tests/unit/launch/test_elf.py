@@ -1,4 +1,4 @@
-"""Headers of ELF files: read, and refused with one clear line when broken."""
+"""Headers of ELF files are read. Invalid headers are rejected with a message of one line."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Sent:
         return found
 
     def failure(self, address: int, number: int) -> tuple[int, bytes]:
-        """The exit code and what is printed."""
+        """The exit code and the printed message."""
         while self.word(address) not in (number, 0):
             address += launcher.FAILURE.size
         text = self.word(address + 16) - launcher.ADDRESS

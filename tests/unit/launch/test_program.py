@@ -1,4 +1,4 @@
-"""What is started for a command line, and how, compared with ``execvp``."""
+"""The program that is started for a command line, compared with ``execvp``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An exec of a traced program: what it is replaced by, from the point of view of another process."""
+"""The replacement for an exec of a traced program, from the point of view of another process."""
 
 from __future__ import annotations
 

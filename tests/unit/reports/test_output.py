@@ -1,4 +1,4 @@
-"""The output of verbs reaches standard output, whatever its text and the encoding."""
+"""The output of verbs reaches standard output, for any text and any encoding."""
 
 from __future__ import annotations
 

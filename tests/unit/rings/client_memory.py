@@ -1,4 +1,4 @@
-"""A channel's rings as their clients see them: what the guest library does, in Python."""
+"""A channel's rings from the point of view of their clients: the guest library, in Python."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def channel_file(layout: RingLayout) -> int:
 
 
 def numbers_of(batches: Iterable[Records]) -> list[int]:
-    """The numbers that were given to `Writer.emit`; AssertionError for a record that is not as it was written."""
+    """The numbers that were passed to `Writer.emit`. Raises AssertionError for a record that has changed."""
     found = []
     for records in batches:
         for record in records:
@@ -49,7 +49,7 @@ def numbers_of(batches: Iterable[Records]) -> list[int]:
 
 
 class Writer:
-    """One thread of a client, which takes a ring at once. ``number``: the ring's."""
+    """One thread of a client, which immediately claims a ring. ``number``: the number of the ring."""
 
     def __init__(
         self,
@@ -87,20 +87,20 @@ class Writer:
         self.put_bytes(word, struct.pack("<I", value))
 
     def put_bytes(self, offset: int, data: bytes) -> None:
-        """Write anywhere in the ring."""
+        """Write to any position in the ring."""
         start = self.number * self._layout.stride + offset
         self._memory[start : start + len(data)] = data
 
     def neighbours(self) -> bytes:
-        """All that comes after the ring."""
+        """The memory after the ring."""
         return self._memory[(self.number + 1) * self._layout.stride :]
 
     def has_room(self) -> bool:
-        """Whether the next event need not wait."""
+        """Whether the next event has room."""
         return self.has_room_for(self.get(ring_layout.RESERVED))
 
     def has_room_for(self, record: int) -> bool:
-        """Whether the event with that record need not wait."""
+        """Whether the event with this record has room."""
         return record < self.get(ring_layout.RELEASED) + self._layout.records
 
     def reserve(self) -> int:
@@ -110,17 +110,17 @@ class Writer:
         return record
 
     def commit(self, record: int, number: int) -> None:
-        """Finish the event whose record that is, with arguments that bear ``number``."""
+        """Finish the event with this record. Its arguments contain ``number``."""
         at = CONTROL_SIZE + record % self._layout.records * self._layout.record_size
         self.put_bytes(at, struct.pack(f"{self._order}Q", number + 10))
         self.put_bytes(at + 16, struct.pack(f"{self._order}QQ", number, ~number & _MASK))
         self.put_bytes(at + 8, struct.pack(f"{self._order}II", lap_word(record, self._layout.records), number % 1000))
 
     def emit(self, number: int) -> None:
-        """An event; AssertionError if it would have to wait."""
+        """Emit an event. Raises AssertionError if it would have to wait."""
         assert self.has_room()
         self.commit(self.reserve(), number)
 
     def exit(self) -> None:
-        """The thread ends as the library sees it."""
+        """Do what the library does when a thread exits."""
         self.put_half(ring_layout.STATE, ring_layout.ENDED)

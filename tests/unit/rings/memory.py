@@ -1,4 +1,5 @@
-"""A ring's memory as its writer, a trampoline, sees it: the steps of `htrun.hosts.x86_64.trampoline`, in Python."""
+"""A ring's memory from the point of view of its writer, a trampoline: the steps of `htrun.hosts.x86_64.trampoline`, in
+Python."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from htrun.rings.ring import Overflow, Ring, RingPool
 SHAPE = RingShape(num_args=2, packets=4, packet_stride=4096)
 RECORDS_A_PACKET = SHAPE.packet_payload // SHAPE.record_size
 BASE = 0x7000_0000_0000
-"""The address at which the writer says that it has mapped the pool."""
+"""The address at which the writer has supposedly mapped the pool."""
 
 _RECORD = struct.Struct("<QIIQQ")
 
@@ -37,7 +38,7 @@ def record(number: int, timestamp: int | None = None) -> bytes:
 
 
 def numbers(data: bytes | memoryview) -> list[int]:
-    """The numbers of the `record`s in ``data``; AssertionError if any is not as it was written."""
+    """The numbers of the `record`s in ``data``. Raises AssertionError if a record has changed."""
     found = []
     for _, site, index, number, complement in _RECORD.iter_unpack(bytes(data)):
         assert (site, index, complement) == (7, number % 1000, ~number & (1 << 64) - 1)
@@ -46,7 +47,7 @@ def numbers(data: bytes | memoryview) -> list[int]:
 
 
 _WORD = (1 << 64) - 1
-"""The largest number that fits one."""
+"""The largest number that fits into a record."""
 
 
 class Writer:
@@ -65,12 +66,12 @@ class Writer:
         struct.pack_into("<Q", self._memory, self._offset + word, value)
 
     def put_bytes(self, offset: int, data: bytes) -> None:
-        """Write anywhere in the ring, from its control block on."""
+        """Write to any position in the ring, including its control block."""
         self._memory[self._offset + offset : self._offset + offset + len(data)] = data
 
     def write(self, data: bytes) -> bool:
         """Emit a record. Returns False if it traps (or is lost) because the ring is full or armed, or if the ring is
-        corrupted: like a trampoline, which would fault then, it only writes to its own ring."""
+        corrupted: like a trampoline, which would then fault, it writes only to its own ring."""
         if self.get(layout.POSITION) >= self.get(layout.PACKET_END) and not self._next_packet():
             return False
         position = self.get(layout.POSITION)

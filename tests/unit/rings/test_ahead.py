@@ -27,8 +27,8 @@ PRESENT = 1 << 63
 
 @pytest.fixture(params=[FEW])
 def ring(request: pytest.FixtureRequest) -> Iterator[Ring]:
-    """A ring of which only the control block was touched, lent to this process. The parameter: how many rings the pool
-    lent before."""
+    """A ring that is lent to this process. Only its control block was accessed. The parameter is the number of rings
+    that the pool lent before."""
     pool = RingPool(SHAPE, FEW + 1)
     for _ in range(request.param):
         pool.take()
@@ -43,7 +43,7 @@ def ring(request: pytest.FixtureRequest) -> Iterator[Ring]:
 
 
 def in_reach(ring: Ring) -> int:
-    """Bytes from the ring's start that the thread can touch without a fault."""
+    """The number of bytes, from the ring's start, that the thread can access without a fault."""
     with Path("/proc/self/pagemap").open("rb") as pages:
         pages.seek(ring.address // mmap.PAGESIZE * 8)
         for page in range(SHAPE.size // mmap.PAGESIZE):
@@ -82,7 +82,7 @@ def test_as_much_is_ready_as_has_been_written(ring: Ring) -> None:
 
 
 def test_only_so_much_at_a_time(ring: Ring) -> None:
-    """Other threads' rings wait meanwhile."""
+    """In this time, the rings of other threads must wait."""
     write_up_to(ring, 3_000_000)
     keep_ahead(ring)
     assert in_reach(ring) < (1 << 20) + 2 * AROUND

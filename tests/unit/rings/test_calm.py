@@ -1,4 +1,4 @@
-"""The first round of the drain begins when traps have become rare."""
+"""The first round of the drain starts when traps have become rare."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_it_does_not_come_during_the_first_trap() -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 2 * LONGEST), st.integers(0, 1000))))
 def test_it_comes_in_any_case(looks: list[tuple[float, int]]) -> None:
-    """However many traps there are: records must not stay in the rings."""
+    """The round starts even if there are many traps, because records must not stay in the rings."""
     calm = Calm(NOW)
     for after, traps in sorted(looks):
         come = calm.has_come(traps, NOW + after)

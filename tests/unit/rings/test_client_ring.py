@@ -1,4 +1,4 @@
-"""A ring of the channel gives every finished record once and in order, whatever its client does."""
+"""A ring of the channel returns every finished record exactly once and in order, for any behaviour of its client."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ PIECE = 3
 
 @pytest.fixture(scope="module", autouse=True, params=["usual", "pieces"])
 def sizes(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The tests' few records are taken as usual, and as many records are: in pieces, and checked by numpy."""
+    """The few records of the tests are taken in the usual way, and in the way for many records: in pieces, and checked
+    by numpy."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "pieces":
             patch.setattr("htrun.rings.client_ring._FEW", 0)
@@ -34,7 +35,7 @@ def sizes(request: pytest.FixtureRequest) -> Iterator[None]:
 def taken_ring(
     layout: RingLayout | None = None, *, big_endian: bool = False, start: int = 0
 ) -> Iterator[tuple[ClientRing, Writer]]:
-    """A ring, and the thread that has it. ``start``: how many records former ones have written."""
+    """A ring, and the thread that owns it. ``start``: the number of records of former owners."""
     layout = layout or small_rings()
     descriptor = channel_file(layout)
     try:
@@ -121,7 +122,7 @@ def test_record_that_is_never_finished_does_not_stop_the_ring() -> None:
 def test_no_room_is_given_beyond_an_unfinished_record_before_the_client_waits_for_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Only a client that waits looks whether the position of the next lap must be left free."""
+    """Only a client that waits checks whether it must leave the position of the next lap free."""
     now = 100.0
     monkeypatch.setattr("htrun.rings.client_ring.time.monotonic", lambda: now)
     with taken_ring() as (ring, writer):
@@ -240,7 +241,8 @@ def test_client_that_waits_for_room_has_reserved_more_than_there_is() -> None:
 
 @given(st.lists(st.sampled_from(["emit", "open", "close", "take"]), max_size=200))
 def test_nested_events_in_any_order(steps: list[str]) -> None:
-    """Handlers interrupt events, which go on when these have returned; the oldest may wait for long."""
+    """Handlers interrupt events, which continue when the handlers have returned. The oldest event may wait for a long
+    time."""
     with taken_ring() as (ring, writer):
         found: list[int] = []
         opened: list[tuple[int, int]] = []
@@ -259,7 +261,7 @@ def test_nested_events_in_any_order(steps: list[str]) -> None:
                 number += 1
             elif step == "close" and opened:
                 record, which = opened.pop()
-                # It is too late if the room was needed: then the event does not count as emitted.
+                # If the room was needed for another event, it is too late, and the event does not count as emitted.
                 if record >= writer.get(ring_layout.RELEASED):
                     writer.commit(record, which)
                     finished.add(which)

@@ -37,7 +37,7 @@ CLOCK = best_clock()
 LONG = 50_000_000
 """ns: longer than events are held back."""
 SILENCE = 0.1
-"""Seconds: much shorter than the default."""
+"""A time in seconds that is much shorter than the default."""
 
 
 class Seen:
@@ -94,8 +94,8 @@ def make(
     overflow: Overflow = Overflow.BLOCK,
     silence: float | None = None,
 ) -> tuple[Drain, Warnings]:
-    """A drain that never sleeps unless ``silence`` is given: a sleeping drain arms the rings, which then take no
-    record."""
+    """A drain that never sleeps, unless ``silence`` is given. A sleeping drain arms the rings, which then accept no
+    records."""
     warnings = Warnings(quiet=True)
     pool = RingPool(SHAPE, rings)
     drain = Drain(pool, CLOCK, warnings, sinks=sinks, packet_sink=lambda: packets, overflow=overflow, silence=silence)
@@ -138,7 +138,7 @@ def test_events_of_all_threads_come_in_time_order() -> None:
 
 
 def test_what_is_left_in_a_packet_for_later_may_be_older(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A round that takes only full packets does not release events, since another thread's may be older."""
+    """A round that takes only full packets does not release events, since events of another thread may be older."""
     now = [0]
     monkeypatch.setattr("htrun.events.order.time.monotonic_ns", lambda: now[0])
     sink = Seen()
@@ -252,7 +252,7 @@ def test_threads_beyond_the_pool_get_rings_that_only_traps_fill() -> None:
     ],
 )
 def test_a_sink_that_fails_is_left_out_and_the_others_go_on(failure: Exception) -> None:
-    """Whatever exception it raises."""
+    """This is true of any exception."""
     failing, sink, packets = Seen(fails=failure), Seen(), SeenPackets()
     drain, warnings = make(failing, sink, packets=packets)
     writer = Writer(drain.lend(stream(1), lambda _: BASE))
@@ -274,7 +274,7 @@ def test_losses_are_told_to_the_trace_and_summed(overflow: Overflow) -> None:
     ring = drain.lend(stream(1), lambda _: BASE)
     writer = Writer(ring)
     count = 40 * RECORDS_A_PACKET
-    # Meanwhile nothing is taken out, so some are lost, however slow this is.
+    # No records are taken out in this time, so some are lost, even on a slow machine.
     with drain._lock:
         for number in range(count // 2):
             writer.write(record(number, CLOCK.source.read()))
@@ -302,7 +302,8 @@ def test_a_drain_that_never_lent_a_ring_closes_its_sinks() -> None:
 
 
 def test_a_drain_that_fails_goes_on_emptying_rings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It counts what it cannot record; sinks keep what they have, and the loss is reported to them."""
+    """The drain counts the events that it cannot record. Sinks keep the events that they have, and the loss is reported
+    to them."""
     sink, packets = Seen(), SeenPackets()
     drain, warnings = make(sink, packets=packets)
     ring = drain.lend(stream(1), lambda _: BASE)
@@ -348,7 +349,7 @@ class SeenClients(SeenPackets):
 def test_records_of_clients_are_given_at_once_unless_a_thread_may_store_as_well() -> None:
     seen = SeenClients()
     drain, warnings = make(packets=seen)
-    # As within a burst: no round takes what is in packets that are not full.
+    # As within a burst: no round takes records from packets that are not full.
     drain._partial_at = float("inf")
     rings_layout = client_memory.small_rings(records=64)
     descriptor = client_memory.channel_file(rings_layout)
@@ -422,7 +423,7 @@ def test_a_ring_that_is_lent_ahead_while_the_drain_sleeps_wakes_it() -> None:
 
 
 def test_packets_have_no_sink_before_the_first_round() -> None:
-    """No thread waits for it to be made."""
+    """No thread waits until it is created."""
     made: list[SeenPackets] = []
 
     def make_sink() -> PacketSink:

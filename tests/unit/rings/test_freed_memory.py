@@ -1,4 +1,4 @@
-"""Memory that the drain frees in a round is there for the next."""
+"""Memory that the drain frees in a round is reused in the next round."""
 
 from __future__ import annotations
 

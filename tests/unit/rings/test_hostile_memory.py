@@ -1,4 +1,4 @@
-"""Whatever a guest writes to its ring, htrun continues, and other threads' events are not affected."""
+"""A guest may write any data to its ring: htrun continues, and the events of other threads are not affected."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _actions = st.lists(
 
 
 def act(ring: Ring, writer: Writer, what: str, one: int, other: int | bytes) -> None:
-    """One operation on the ring, by the guest or by htrun for it."""
+    """One operation on the ring, by the guest, or by htrun on behalf of the guest."""
     match what:
         case "word":
             assert isinstance(other, int)
@@ -177,7 +177,7 @@ def test_invented_sites_do_not_fill_htruns_memory() -> None:
 
 
 class Packets:
-    """A packet sink that checks what it is given."""
+    """A packet sink that checks its input."""
 
     def __init__(self) -> None:
         self.lost: dict[int, int] = {}

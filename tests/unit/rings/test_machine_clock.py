@@ -1,4 +1,4 @@
-"""The true time of every event lies within the reported bounds, whatever offset, rate and delays there are."""
+"""The true time of every event is within the reported bounds, for any offset, rate and delay."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from htrun.rings.exchange import Exchange
 from htrun.rings.machine_clock import ANY_RATE, Rates
 
 START = 10**15
-"""htrun's ticks at the start: 1e9 of them are a second."""
+"""htrun's ticks at the start. 1e9 ticks are a second."""
 EXACT = Rates(1.0, 1.0)
 CLOCK, RING = 0, 3
 NEAR_ONE = (EXACT, Rates(0.98, 1.02), ANY_RATE)
@@ -21,7 +21,7 @@ NEAR_ONE = (EXACT, Rates(0.98, 1.02), ANY_RATE)
 
 @dataclass
 class World:
-    """A machine whose clock shows ``offset`` + ``rate`` * (htrun's ticks - `START`), and htrun beside it."""
+    """A machine whose clock shows ``offset`` + ``rate`` * (htrun's ticks - `START`), and htrun's clock."""
 
     offset: int
     rate: float = 1.0
@@ -46,7 +46,7 @@ class World:
         return self.offset + round(self.rate * ((self.now if ticks is None else ticks) - START))
 
     def events(self, gaps: list[int]) -> list[int]:
-        """htrun's true ticks at events with ``gaps`` before them; the first answers a new number."""
+        """htrun's true ticks at events with ``gaps`` before them. The first event answers a new number."""
         times = []
         for gap in gaps:
             self.now += gap
@@ -56,7 +56,7 @@ class World:
         return times
 
     def convert(self, times: list[int]) -> tuple[list[int], float]:
-        """What htrun makes of these events, and the reported error."""
+        """The times that htrun computes for these events, and the reported error."""
         self.exchange.heard(RING, CLOCK, self.answer)
         stamps = np.array([self.stamp(time) for time in times], np.uint64)
         ticks = self.exchange.ticks(RING, stamps).tolist()
@@ -80,7 +80,7 @@ known = st.sampled_from(
         (0.37, (ANY_RATE,)),
     ]
 )
-"""Rates, and what is known of them."""
+"""Rates, and the known facts about them."""
 
 
 @given(offsets, known, rounds)
@@ -105,7 +105,8 @@ def test_the_true_time_is_within_the_bounds(
 
 @given(offsets, st.integers(100, 10**4), st.integers(1, 60))
 def test_many_events_make_narrow_bounds(offset: int, delay: int, count: int) -> None:
-    """Where an event follows the number, and htrun the event, within ``delay``, the bounds are no wider than that."""
+    """If an event follows the number, and htrun reads the event, within ``delay``, the bounds are at most as wide as
+    ``delay``."""
     world = World(offset, 1.0)
     error = 0.0
     for _ in range(count):
@@ -119,7 +120,7 @@ def test_many_events_make_narrow_bounds(offset: int, delay: int, count: int) -> 
 
 @given(offsets, st.one_of(st.integers(10**9, 10**13), st.integers(-(10**11), -(10**9))), rounds)
 def test_jumps_are_found(offset: int, jump: int, rounds: list[tuple[int, list[int], int]]) -> None:
-    """A machine that was suspended, restored, or reset: its clock goes on elsewhere."""
+    """A machine that was suspended, restored or reset: its clock continues at another value."""
     world = World(offset, 1.0)
     for _ in range(20):
         times = world.events([1000])
@@ -141,7 +142,8 @@ def test_jumps_are_found(offset: int, jump: int, rounds: list[tuple[int, list[in
 
 @given(offsets, st.sampled_from([1.5, 0.7, 1.001]))
 def test_a_wrong_rate_is_corrected(offset: int, rate: float) -> None:
-    """A machine whose counter is not the host's, as was supposed: no jump, and true bounds as soon as it is found."""
+    """A machine whose counter does not have the assumed rate of the host's counter. There is no jump, and the bounds
+    are correct as soon as this is detected."""
     world = World(offset, rate)
     for number in range(20):
         times = world.events([10**4, 10**5])

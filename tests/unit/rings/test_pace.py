@@ -1,4 +1,4 @@
-"""How long the drain sleeps between its rounds."""
+"""The time for which the drain sleeps between its rounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A ring returns what was written to it: everything, once, in order; and reports when it is full."""
+"""A ring returns all records that were written to it, exactly once and in order, and reports when it is full."""
 
 from __future__ import annotations
 

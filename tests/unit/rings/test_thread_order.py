@@ -1,4 +1,4 @@
-"""Events of a thread come out in the order in which it emitted them, whichever of two rings they went to."""
+"""Events of a thread are returned in the order in which it emitted them, although they are in two rings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def from_ring(times: list[int], *, lost: int = 0, ended: bool = False, source: S
     st.lists(st.tuples(st.booleans(), st.sampled_from(["", "", "", "begin", "clients", "stores"])), max_size=120),
 )
 def test_any_mixture_in_rounds_that_run_meanwhile(steps: list[tuple[bool, str]]) -> None:
-    """Each step is an event, by a ring or by a store; the steps of a round lie anywhere between them."""
+    """Each step is an event, by a ring or by a store. The steps of a round are at random positions between them."""
     order = ThreadOrder()
     given_so_far: list[int] = []
     clients: list[int] = []
@@ -68,7 +68,7 @@ def test_losses_of_both_rings_add_up_and_never_decrease() -> None:
     order.add_client(from_ring([1], lost=3))
     order.add_stores("ring", SOURCE, records([2]), 4, ended=False)
     assert [one.discarded for one in order.give(9, everything=False)] == [7]
-    # It gives its ring back, and takes another.
+    # The thread frees its ring, and claims another one.
     order.add_client(from_ring([], lost=5, ended=True))
     order.add_client(from_ring([3], lost=0))
     assert [(one.discarded, one.lost_more, one.ended) for one in order.give(9, everything=False)] == [(9, True, False)]

@@ -1,4 +1,4 @@
-"""The plans for the machine code of what to read of calls, and what Python reads itself."""
+"""The plans that describe which texts of calls the machine code reads, and the texts that Python reads."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_reading() -> None:
 
 
 def test_a_long_command_line() -> None:
-    """More and longer words than fit in a page of memory: no more are read than of a short command line."""
+    """The words do not fit in a page of memory. No more words are read than of a short command line."""
     memory = Memory(os.getpid())
     thread = Thread(os.getpid(), Process(os.getpid(), AddressSpace(memory), SignalActions()), 0)
     argv = [b"x" * size for size in (255, 256, 257, 5000, 20_000)] + [b"word"] * 5000

@@ -1,4 +1,4 @@
-"""Owners of rings that nobody traces: found in /proc, and seen to exit."""
+"""Owners of rings that are not traced are found in /proc, and their exits are noticed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAMESPACE = os.stat("/proc/self/ns/pid").st_ino
 
 
 class Rings:
-    """Rings with ``owners`` and what they say of themselves; ``exits``: those that were reported."""
+    """Rings with ``owners`` and their facts. ``exits``: the reported exits."""
 
     def __init__(self, size: int = 8) -> None:
         self.words = [0] * size
@@ -39,7 +39,7 @@ class Rings:
         return self.claims[number]
 
     def ring_exited(self, number: int, owner: int, cookie: int, _tid: int, _source: object) -> None:
-        """An exit of an image that has lost its ring to another meanwhile is no exit of the ring's owner."""
+        """If another image has claimed the ring, the exit of the former image is not an exit of the ring's owner."""
         assert owner == self.words[number]
         if cookie == self.claims[number].cookie:
             self.exits.append(number)
@@ -110,7 +110,7 @@ def test_a_process_that_was_dead_at_the_first_look(reaped: bool) -> None:
 
 @pytest.mark.parametrize("order", [(1, 2), (2, 1)])
 def test_an_exec(order: tuple[int, int]) -> None:
-    """The ring that was taken earlier is that of the program that is gone, wherever it is."""
+    """The ring that was claimed earlier belongs to the former program, independently of its position."""
     scene, pid = Scene(), os.getpid()
     for number, since in enumerate(order):
         scene.rings.own(number, pid, pid, claim(cookie=since, since=since))
@@ -136,7 +136,7 @@ def test_an_owner_that_has_not_written_its_ids_yet() -> None:
         scene.rings.own(0, pid, pid, claim())
         scene.look()
         assert scene.lives.processes_seen == 1
-    # Another was killed in between.
+    # Another thread was killed in between.
     scene.rings.own(1, 1 << 30, 1 << 30, claim(namespace=0, complete=False))
     for _ in range(100):
         scene.look()
@@ -156,7 +156,7 @@ def test_a_ring_with_a_new_owner() -> None:
 
 
 def test_a_ring_that_a_later_image_of_the_same_thread_has_taken() -> None:
-    """Its owner word is the same; a look before knew the ring as that of an older image."""
+    """The owner word is the same. An earlier check has assigned the ring to an older image."""
     scene, pid = Scene(), os.getpid()
     scene.rings.own(0, pid, pid, claim(cookie=1, since=1))
     scene.look()
@@ -195,7 +195,7 @@ def test_threads_of_a_machine_are_not_looked_for() -> None:
 
 
 def test_streams() -> None:
-    """One for each thread, however often it takes a ring; the first thread has number 0."""
+    """Each thread has one number, even if it claims several rings. The first thread has number 0."""
     scene, pid = Scene(), os.getpid()
     threads = [Client(owner_word(pid, tid), "name", False, 0, namespace=NAMESPACE) for tid in (pid + 1, pid, pid + 2)]
     sources = [scene.lives.source_of(client) for client in [*threads, *threads]]

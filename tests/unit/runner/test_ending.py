@@ -1,4 +1,4 @@
-"""The end of a run that is asked for."""
+"""The end of a run on request."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Known(list[int]):
 
 
 def test_a_tracee_that_a_stop_makes_meanwhile_is_killed_too(sleepers: list[subprocess.Popen[bytes]]) -> None:
-    """Its first stop may be over, and a process that is killed at its event has no further stop."""
+    """Its first stop may already be handled, and a process that is killed at its event has no further stop."""
     first, second, third = sleepers
     known = Known([first.pid])
     ending = Killing(cast(Tracees, known))

@@ -1,4 +1,5 @@
-"""Threads that are kept on the tracer's processor are released once, whatever the clock does meanwhile."""
+"""Threads that are kept on the tracer's processor are released exactly once, even if the clock advances at the same
+time."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from htrun.runner.follow import Follow
 
 @pytest.fixture
 def follow() -> Iterator[Follow]:
-    """For this process, whose processors are restored."""
+    """An object for this process, whose processors are restored."""
     processors, handler = os.sched_getaffinity(0), signal.getsignal(signal.SIGALRM)
     made = Follow()
     yield made
@@ -75,7 +76,8 @@ def test_what_others_set_meanwhile_stays(follow: Follow) -> None:
         follow.created(kept.pid, child.pid)
         assert os.sched_getaffinity(kept.pid) == chosen == os.sched_getaffinity(child.pid)
         assert os.sched_getaffinity(0) == own
-        # A child created before, which inherited the processors that htrun had set, gets those that its creator had.
+        # An earlier child, which has inherited the processors that htrun had set, gets the former processors of its
+        # creator.
         os.sched_setaffinity(child.pid, pinned)
         follow.created(kept.pid, child.pid)
         assert os.sched_getaffinity(child.pid) == own

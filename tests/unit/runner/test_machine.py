@@ -24,7 +24,7 @@ flags\t\t: fpu tsc hypervisor constant_tsc
 
 
 class SteppingSource(MonotonicSource):
-    """A clock that counts in steps of 26; between two readings are one or three steps."""
+    """A clock that advances in steps of 26. Two readings differ by one or three steps."""
 
     name = "stepping"
 
@@ -91,7 +91,7 @@ def test_what_a_machine_does_not_show_is_left_out(tmp_path: Path) -> None:
         ({"intel_pstate/no_turbo": "0"}, "on"),
         ({"cpufreq/boost": "1"}, "on"),
         ({"cpufreq/boost": "0"}, "off"),
-        # The current driver decides, whatever files another one left.
+        # The current driver determines the result, even if files of another driver exist.
         ({"intel_pstate/no_turbo": "1", "cpufreq/boost": "1"}, "off"),
     ],
 )

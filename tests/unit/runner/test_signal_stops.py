@@ -1,4 +1,4 @@
-"""Signals are left to the machine code after a few of them, whether or not the program emits."""
+"""After a few signals, the machine code handles signals, whether or not the program emits."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_many_signals_are_let_through_by_machine_code() -> None:
     assert made == [wait]
     waiter.expect_traps.assert_called_once_with(wait)
     wait.known.let_signals_through.assert_called_with(os.getpid())
-    # A thread of the same id has signals of its own.
+    # A new thread with the same id has a separate count.
     signals.ended(os.getpid())
     wait.known.look_at_signals.assert_called_once_with(os.getpid())
 

@@ -15,7 +15,7 @@ from htrun.runner.stream_names import StreamNames
 
 
 def test_a_thread_that_exits_while_its_name_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tracer notes the name at the exit event, before it lets the thread go. The process is still there."""
+    """The tracer stores the name at the exit event, before it resumes the thread. The process still exists."""
     process = SimpleNamespace(pid=4711, big_endian=False)
     thread = SimpleNamespace(tid=4712, number=3, process=process, comm=None)
 
@@ -29,7 +29,7 @@ def test_a_thread_that_exits_while_its_name_is_read(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_thread_that_is_killed_before_its_name_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has the name of its process, which it has unless it was given another."""
+    """The name is that of its process, which every thread has until it gets another name."""
     process = SimpleNamespace(pid=4711, big_endian=False)
     thread = SimpleNamespace(tid=4712, number=3, process=process, comm=None)
     monkeypatch.setattr(stream_names, "name_of", {4711: "server", 4712: ""}.__getitem__)
@@ -53,7 +53,8 @@ def test_a_process_that_is_killed_while_the_name_of_a_thread_is_read(monkeypatch
 
 @pytest.mark.parametrize(("unused", "name"), [(False, "server"), (True, "")])
 def test_the_name_of_a_killed_thread_is_kept(monkeypatch: pytest.MonkeyPatch, unused: bool, name: str) -> None:
-    """exit_group(2) kills a thread without an exit event; the drain asks for its name when the process is gone, too."""
+    """exit_group(2) kills a thread without an exit event. The drain asks for its name after the process has
+    disappeared, too."""
     monkeypatch.setattr(stream_names, "name_of", {4711: "server", 4712: ""}.__getitem__)
     drain = SimpleNamespace(end=lambda ring: None)
     space = SimpleNamespace(arena=None)

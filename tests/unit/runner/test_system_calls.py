@@ -40,7 +40,7 @@ def test_each_call_that_a_filter_stops_is_handled(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_call_that_only_a_filter_of_the_guest_stops(system_calls: SystemCalls) -> None:
-    """Which may say the same as one of htrun's."""
+    """The data of such a stop may be the same as that of htrun's filters."""
     assert system_calls.handle(StoppedCall(MagicMock(), "close", hosts.current().native, MagicMock())) is Request.CONT
 
 

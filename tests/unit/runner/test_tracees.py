@@ -1,4 +1,4 @@
-"""Who is traced, when the kernel reports it in an odd order, or somebody is killed in between."""
+"""The set of tracees, if the kernel reports events in an unusual order, or if a process is killed in between."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def nothing(*_: object) -> None:
 
 
 def test_a_creator_killed_at_its_event_leaves_no_stranger(thread_id: int) -> None:
-    """A thread that stopped before its creator's event is added all the same, and removed when it has exited."""
+    """A thread that stops before its creator's event is also added, and is removed when it has exited."""
 
     def killed(stopped: StoppedThread) -> None:
         raise TraceeDied(stopped.tid)
@@ -57,7 +57,7 @@ def test_a_creator_killed_at_its_event_leaves_no_stranger(thread_id: int) -> Non
 
 
 def lines_run(action: Callable[[], object]) -> int:
-    """How many lines of Python ``action`` runs."""
+    """The number of lines of Python that ``action`` executes."""
     count = 0
 
     def trace(_frame: FrameType, event: str, _argument: object) -> TraceFunction:

@@ -1,5 +1,5 @@
-"""``hypertrace bench --tune`` on files like those in /sys: settings are changed, reported, and restored however the
-bench ends."""
+"""``hypertrace bench --tune`` on files like those in /sys: settings are changed, reported, and always restored at the
+end of the bench."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def held(root: Path) -> dict[str, str]:
-    """What the files hold now."""
+    """The current contents of the files."""
     return {name: (root / CPUS / name).read_text().strip() for name in FOUND}
 
 
@@ -48,7 +48,7 @@ def test_a_machine_is_tuned_and_put_back(root: Path) -> None:
     told: list[str] = []
     with tuned(told.append, root):
         assert held(root) == TUNED
-        # A setting that is right already is neither changed nor reported.
+        # A setting that is already right is neither changed nor reported.
         assert [line.partition(": ")[2].removeprefix(f"{root / CPUS}/") for line in told] == [
             "cpu0/cpufreq/scaling_governor: powersave is now performance",
             "intel_pstate/no_turbo: 0 is now 1",
@@ -77,7 +77,8 @@ def test_a_signal_puts_it_back(root: Path, number: signal.Signals) -> None:
         "    print('tuned', flush=True)\n"
         "    while True: time.sleep(0.01)\n"
     )
-    # Not signal.pause(): it would wait forever after a signal just before it, whose handler Python has not run yet.
+    # signal.pause() is not used: if the signal arrived just before it, and Python had not run the handler yet, it would
+    # wait forever.
     with subprocess.Popen(
         [sys.executable, "-c", program, root], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:

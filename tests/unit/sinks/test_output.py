@@ -40,8 +40,8 @@ def test_a_file_is_emptied_and_appended_to(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
 def test_our_own_standard_output_is_shared_not_opened_again(tmp_path: Path, name: str) -> None:
-    """The content is kept, and what this process and others write does not overlap, although nobody opened it for
-    appending."""
+    """The content is kept, and output of this process and of others does not overlap, although the file was not opened
+    for appending."""
     code = (
         "import os, sys; from pathlib import Path; from htrun.sinks.output import Output\n"
         f"output = Output.open(Path({name!r}))\n"
@@ -68,7 +68,7 @@ def test_standard_output_may_be_a_socket() -> None:
 
 @pytest.mark.parametrize("blocking", [True, False])
 def test_a_slow_reader_gets_every_line_whole(blocking: bool) -> None:
-    """This process and another one write lines to the same pipe, which is far too small for them."""
+    """This process and another process write lines to the same pipe, which is too small for all of them."""
     read, write = os.pipe()
     os.set_blocking(write, blocking)
     received: list[bytes] = []

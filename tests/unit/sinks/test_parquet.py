@@ -85,7 +85,7 @@ def test_columns_have_the_types_of_the_arguments(tmp_path: Path) -> None:
 
 
 def test_columns_are_those_that_the_events_of_a_trace_have(tmp_path: Path) -> None:
-    """Writing columns that are never null costs half."""
+    """Writing columns that are never null takes half the time."""
     sink = open_sink(tmp_path / "a.parquet", TraceFacts(2, kinds=(HYPERTRACE,)))
     sink.write(batch([Row(1, 0, 5, 0, (9, 2**64 - 1))]), STREAMS)
     sink.close()

@@ -1,4 +1,4 @@
-"""What is known of the first process, whose death is held."""
+"""The known facts about the first process while its death is held."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_exit_status(how: Exited | Killed, status: int) -> None:
 
 
 def test_a_held_death_is_seen_and_not_reaped() -> None:
-    """And it counts more than what the exit event has said, which a leader has that exits before other threads."""
+    """It takes precedence over the status in the exit event of a leader that exits before other threads."""
     child = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
     first = FirstProcess(child.pid)
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)

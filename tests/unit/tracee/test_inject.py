@@ -1,4 +1,4 @@
-"""Calls that a tracee makes for htrun, with real tracees to which something else happens meanwhile."""
+"""Calls that a tracee makes for htrun. Real tracees are affected by other events at the same time."""
 
 from __future__ import annotations
 
@@ -103,8 +103,8 @@ while (found := waiter.next(known)) is not None:
 
 @pytest.mark.parametrize("seen", ["exit", "exec", "nobody", "failure"])
 def test_a_leader_whose_id_is_taken_over_by_an_exec_meanwhile(seen: str) -> None:
-    """The injected call belongs to the old leader: it must not affect the program that has its id now. What is ``seen``
-    first is the leader's exit event, the exec itself, or, in between, that no thread has the id; or another failure
-    hides it."""
+    """The injected call belongs to the old leader: it must not affect the program that has its id now. ``seen`` is what
+    htrun sees first: the leader's exit event, the exec itself, or, in between, that no thread has the id. Another
+    failure may hide this."""
     done = subprocess.run([sys.executable, "-c", SCRIPT, seen], capture_output=True, text=True, timeout=240)
     assert (done.stdout, done.stderr) == ("died\nexec\nthe new program\nTrue\n", "")

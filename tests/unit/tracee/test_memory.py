@@ -55,8 +55,8 @@ def test_words_cross_pages_and_need_not_be_aligned(memory: Memory) -> None:
 
 
 def test_many_strings(memory: Memory) -> None:
-    """Strings one after the other, like an exec's arguments, out of order, twice, and longer than what is read at
-    once."""
+    """Strings that follow each other, like an exec's arguments; strings out of order; repeated strings; and strings
+    that are longer than a single read."""
     texts = [b"x" * (number % 300) for number in range(2000)] + [b"long" * 20_000, b"", b"last"]
     block = ctypes.create_string_buffer(b"\0".join(texts))
     addresses = [ctypes.addressof(block)]
@@ -110,7 +110,8 @@ def test_a_closed_memory_stays_closed() -> None:
 
 
 def test_many_memories_share_few_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The least recently used file is closed, and opened again when it is used; files that must stay open do."""
+    """The least recently used file is closed, and opened again when it is used. Files that must stay open are not
+    closed."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     monkeypatch.setattr("htrun.tracee.memory._open_files", _OpenFiles())
     gc.collect()
@@ -189,7 +190,7 @@ except FileNotFoundError:
 
 
 def test_words_of_a_stopped_thread_need_no_file() -> None:
-    """A page that the thread may only read is written, too. If the thread runs, or if a word is not whole, the file is
+    """A read-only page of the thread can also be written. If the thread runs, or if a word is not whole, the file is
     opened."""
     done = subprocess.run([sys.executable, "-c", WORDS], capture_output=True, text=True, timeout=240)
     assert done.stderr == ""

@@ -1,4 +1,4 @@
-"""The filters decide like a simple model; they are run by an interpreter of classic BPF."""
+"""The filters return the same decisions as a simple model. An interpreter of classic BPF executes them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _START, _SIZE = 0x7F1234560000, 0x20000
 
 
 def verdict(program: bytes, abi: Abi, name: str, *arguments: int) -> int:
-    """What the kernel would do with a call (net/core/filter.c, for the instructions that htrun uses)."""
+    """The kernel's decision on a call (net/core/filter.c, for the instructions that htrun uses)."""
     mask = (1 << abi.bits) - 1
     words = [*(argument & mask for argument in arguments), *[0] * (6 - len(arguments))]
     data = struct.pack("<IIQ6Q", abi.numbers[name], abi.audit_arch, 0, *words)
@@ -96,7 +96,7 @@ def test_a_call_that_touches_the_region_stops(name: str, start: int, pages: int)
     stops = (
         verdict(ChannelFilters().between(_START, _START + _SIZE, process=False), X86_64, name, start, length) == _STOP
     )
-    # A range of a gigabyte or more stops wherever it is.
+    # A range of a gigabyte or more stops at any address.
     assert stops == (touches or length >= 1 << 30)
 
 

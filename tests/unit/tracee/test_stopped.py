@@ -46,8 +46,8 @@ for request in (lambda: stopped.run_to_next(waiter), stopped.registers, lambda: 
 
 
 def test_a_stopped_thread_is_used_up_when_it_is_resumed() -> None:
-    """After that, a request is an error of the program that makes it. A dead thread is none: it is found dead by each
-    request, whichever thread has its id by then."""
+    """After that, a request is a programming error. A request for a dead thread is not an error: each request reports
+    that the thread is dead, even if another thread has its id by then."""
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=240)
     assert (done.stdout, done.stderr) == (
         "True 64\nTrue 0\n512\nAttributeError\ndied\ndied\ndied\ndied\n",

@@ -1,4 +1,4 @@
-"""A wait status becomes the stop that ptrace(2) says it is."""
+"""A wait status is decoded to the stop that ptrace(2) describes."""
 
 from __future__ import annotations
 

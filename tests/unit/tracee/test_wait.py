@@ -65,8 +65,8 @@ while (stop := next_stop()) is not None:
 
 
 def ends_seen(of: str) -> str:
-    """The exits that are seen by waiting for ``any`` tracee, or for ``one``. A thread is resumed from its exit event,
-    and the program is killed by a SIGKILL after the event has been read but before it is taken."""
+    """The exits that are reported when waiting for ``any`` tracee, or for ``one``. A thread is resumed from its exit
+    event, and the program is killed by a SIGKILL after the event has been read but before it is taken."""
     return subprocess.run([sys.executable, "-c", SCRIPT, of], capture_output=True, text=True, timeout=240).stdout
 
 
@@ -110,8 +110,8 @@ while (found := waiter.next(known)) is not None:
 
 
 def test_a_leader_that_is_dead_and_not_told_of() -> None:
-    """There is no exit event, while another thread is stopped at its own. Waiting for the leader alone would never
-    return."""
+    """The leader has no exit event while another thread is stopped at its exit event. Waiting for the leader alone
+    would never return."""
     done = subprocess.run([sys.executable, "-c", UNREAPED], capture_output=True, text=True, timeout=240)
     assert done.stdout == "True\nthread EventStop\nthread Killed\nfirst Killed\n"
 
@@ -159,7 +159,8 @@ print(names[waiter.next(known)[0]])
 
 @pytest.mark.parametrize(("way", "second"), [("any", "younger"), ("of", "True")])
 def test_behind_a_held_death_the_oldest_is_told_first(way: str, second: str) -> None:
-    """No tracee is returned twice before all others: otherwise, new tracees without end would keep the rest waiting."""
+    """No tracee is returned twice before all others are returned. Otherwise, the others would wait forever if new
+    tracees are created all the time."""
     done = subprocess.run([sys.executable, "-c", OLDEST_FIRST, way], capture_output=True, text=True, timeout=240)
     assert (done.stdout, done.stderr) == (f"older\n{second}\nolder\n", "")
 
@@ -198,7 +199,7 @@ for _ in range(1000):
 
 
 def test_one_that_stops_without_end_does_not_keep_waiting_from_an_older_one() -> None:
-    """The kernel always returns the newest of those that are stopped."""
+    """The kernel always returns the newest of the stopped tracees."""
     done = subprocess.run([sys.executable, "-c", IN_TURN], capture_output=True, text=True, timeout=240)
     assert (done.stdout, done.stderr) == ("older\n", "")
 
@@ -232,7 +233,7 @@ while (found := waiter.next(known)) is not None:
 
 
 def test_the_death_of_one_that_is_older_than_the_held_one() -> None:
-    """Like a process that is older than a thread which has taken over the first one's id by an exec."""
+    """Like a process that is older than a thread that has taken over the id of the first thread by an exec."""
     done = subprocess.run([sys.executable, "-c", HIDDEN], capture_output=True, text=True, timeout=240)
     assert (done.stdout, done.stderr) == ("older\nfirst\n", "")
 

@@ -1,4 +1,4 @@
-"""Columns of numbers in a page: only bytes that differ are stored."""
+"""Columns of numbers in a page: only the bytes that differ are stored."""
 
 from __future__ import annotations
 

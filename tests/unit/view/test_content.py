@@ -82,7 +82,7 @@ def test_spans_in_which_an_event_trapped(tmp_path: Path) -> None:
         return numbers(shown, shown.head["spans"][0]["trapped"])
 
     assert trapped(Window()) == [1, 0, 0, 1]
-    # The site's first event is that of the whole trace, not of the part.
+    # The first event of a site is the first in the whole trace, not in the selected part.
     assert trapped(Window(begin=BEGIN + 15)) == [0, 0, 1]
 
 

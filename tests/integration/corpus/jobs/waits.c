@@ -1,4 +1,4 @@
-/* Emits an event, prints that, and waits for signals; after a stop it prints that it continues. */
+/* Emits an event, prints a line, and waits for signals. After a stop, it prints that it continues. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,8 @@
 import hypertrace.Hypertrace;
 import trace.Events;
 
-/** Program: the events that the test expects. Program THREADS COUNT: as many spans and counters. */
+/** Program: the events that the test expects. Program THREADS COUNT: emits COUNT spans and counters in each of THREADS
+ * threads. */
 public final class Program {
     private static void emit(long number, long count) {
         for (long i = 0; i < count / 2; i++) {

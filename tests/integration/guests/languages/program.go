@@ -1,4 +1,5 @@
-// program: the events that the test expects. program THREADS COUNT: as many spans and counters.
+// program: the events that the test expects. program THREADS COUNT: emits COUNT spans and counters in each of THREADS
+// threads.
 package main
 
 import (

@@ -1,4 +1,5 @@
-//! tracing: the spans and events that the test expects. tracing THREADS COUNT: as many events, in spans.
+//! tracing: the spans and events that the test expects. tracing THREADS COUNT: emits COUNT events in spans, in each of
+//! THREADS threads.
 
 use tracing::{info, info_span};
 use tracing_subscriber::prelude::*;

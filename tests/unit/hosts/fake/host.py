@@ -1,6 +1,5 @@
-"""The made-up machine as a host: what `htrun.hosts.host.Host` asks, in as few words as it takes.
-
-Its trampolines have no way to the next packet: where a packet is full they have the original store done, which traps.
+"""The made-up machine as a host: a minimal implementation of `htrun.hosts.host.Host`. Its trampolines cannot begin the
+next packet: if a packet is full, they execute the original store, which traps.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ from tests.unit.hosts.fake.instructions import (
 )
 
 _SCRATCH = (10, 11, 12, 13)
-"""Registers that trampolines save to the 32 bytes below the stack pointer."""
+"""The registers that trampolines save to the 32 bytes below the stack pointer."""
 
 
 class Registers(host.Registers):
-    """All of them."""
+    """The values of all registers."""
 
     _fields_: ClassVar[list[tuple[str, type[ctypes.c_uint64]]]] = [
         (name, ctypes.c_uint64) for name in (*(f"r{number}" for number in range(16)), "pc", "thread_pointer", "call")
@@ -43,11 +42,11 @@ class Registers(host.Registers):
 
     @property
     def single_steps(self) -> bool:
-        """It can't."""
+        """Raise an exception: the machine has no other interface."""
         return False
 
     def skip_call(self) -> None:
-        """The thread is in no call."""
+        """Mark the thread as not being in a call."""
         self.call_number = (1 << 64) - 1
 
 
@@ -82,7 +81,7 @@ class Store:
 
     @property
     def text(self) -> str:
-        """For people."""
+        """The instruction as text."""
         return str(self.instruction)
 
     @property
@@ -92,16 +91,16 @@ class Store:
 
     @property
     def effective_address(self) -> Callable[[host.Registers], int]:
-        """Where it writes."""
+        """The address to which it writes."""
         return lambda registers: int(getattr(registers, f"r{self.instruction.b}")) + self.instruction.number
 
     @property
     def value(self) -> Callable[[host.Registers], int]:
-        """What it writes."""
+        """The value that it writes."""
         return lambda registers: int(getattr(registers, f"r{self.instruction.a}")) & ((1 << 8 * self.size) - 1)
 
     def value_in(self, registers: bytes) -> int:
-        """There are no other registers."""
+        """None: the machine has only general registers."""
         raise NotImplementedError
 
     @property
@@ -123,11 +122,11 @@ class Trampoline:
 
     @property
     def ways_back(self) -> int:
-        """There is no stub to come back from."""
+        """There are no ways back, because there is no runtime stub."""
         return len(self.code)
 
     def __contains__(self, address: int) -> bool:
-        """Whether a program counter lies inside."""
+        """Whether a program counter is in the trampoline."""
         return 0 <= address - self.address < len(self.code)
 
     def is_before_commit(self, offset: int) -> bool:
@@ -137,7 +136,7 @@ class Trampoline:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """The one jump there is."""
+    """The only possible jump."""
 
     site: int
     low: int
@@ -182,11 +181,11 @@ class FakeHost:
     halt_code = 77
 
     def interface(self, bits: int) -> Abi:
-        """There is one."""
+        """The only interface."""
         return ABI
 
     def call_name(self, audit_arch: int, number: int) -> tuple[Abi, str | None]:
-        """By number."""
+        """The interface with this number."""
         return ABI, next((name for name, known in ABI.numbers.items() if known == number), None)
 
     def bits_in(self, mode: int) -> int:
@@ -194,7 +193,7 @@ class FakeHost:
         return 64
 
     def limit_of(self, process: int, bits: int, number: int, arguments: Sequence[int], read: Read) -> Limit | None:
-        """No call waits."""
+        """None: no call has a time limit."""
         return None
 
     def registers(self) -> host.Registers:
@@ -202,18 +201,18 @@ class FakeHost:
         return Registers()
 
     def best_clock(self) -> Clock:
-        """That of the tests' machine."""
+        """The value of the machine on which the tests run."""
         return Clock(MonotonicSource())
 
     def counter_source(self) -> ClockSource:
-        """That of the tests' machine."""
+        """The value of the machine on which the tests run."""
         return MonotonicSource()
 
     def counter_reading(self) -> None:
-        """Programs of this machine know by themselves whether they run natively."""
+        """None: programs of this machine can find out whether they run natively."""
 
     def prepare(self, num_args: int) -> Iterator[None]:
-        """It takes no time to load."""
+        """Do nothing: there is nothing to load."""
         return iter(())
 
     def decode_store(self, code: bytes, address: int, bits: int) -> Store:
@@ -227,25 +226,25 @@ class FakeHost:
         return Store(address, code[:WORD], instruction)
 
     def ignore_store(self, code: bytes, registers: host.Registers, fault: int, end: int, read: Read) -> str:
-        """Step over it."""
+        """Move the program counter after the instruction."""
         text = self.decode_store(code, registers.pc, 64).text
         registers.pc += WORD
         return text
 
     def flags_live(self, code: bytes, address: int, behind: int, *, generated: bool, translated: bool) -> bool:
-        """There are no flags."""
+        """The machine has no flags."""
         return False
 
     def plan(self, code: bytes, site: int, length: int, *, generated: bool) -> Plan:
-        """A jump takes as much as a store."""
+        """A jump has the same length as a store."""
         return Plan((Candidate(site, site + WORD - FURTHEST_JUMP, site + FURTHEST_JUMP),))
 
     def steps(self, site: int, old: bytes, new: bytes) -> tuple[Write, ...]:
-        """As if a word could not be written at once."""
+        """The writes of a patch, as if a word could not be written atomically."""
         return (Write(site, self.halt), Write(site, new))
 
     def form(self, store: host.Store, context: TrampolineContext, *, flags_live: bool) -> Hashable:
-        """All are equally long."""
+        """All trampolines have the same length."""
         return store.code
 
     def build(
@@ -256,11 +255,11 @@ class FakeHost:
         return build(store, context, at, site)
 
     def build_runtime(self, at: int) -> bytes:
-        """Nothing leads there."""
+        """Raise an exception: no jump leads to a runtime stub."""
         return self.halt
 
     def restore(self, trampoline: host.Trampoline, offset: int, registers: host.Registers, read: Read) -> None:
-        """Give the scratch registers back."""
+        """Restore the scratch registers."""
         assert isinstance(trampoline, Trampoline)
         if offset >= trampoline.prepared:
             for place, number in enumerate(_SCRATCH, 1):
@@ -268,7 +267,7 @@ class FakeHost:
                 setattr(registers, f"r{number}", saved)
 
     def callers(self, registers: host.Registers, read: Read) -> Iterator[int]:
-        """Nobody calls the stub."""
+        """There is no runtime stub."""
         return iter(())
 
     def restore_in_runtime(self, offset: int, registers: host.Registers, read: Read) -> None:
@@ -281,11 +280,11 @@ class FakeHost:
 
 
 _HOST: host.Host = FakeHost()
-"""So that mypy says whether it is one."""
+"""The annotation makes mypy check the type."""
 
 
 class _Code:
-    """Instructions, and the places that they jump to."""
+    """Instructions, and the labels to which they jump."""
 
     def __init__(self) -> None:
         self.words: list[Instruction] = []
@@ -294,7 +293,7 @@ class _Code:
 
     @property
     def offset(self) -> int:
-        """Bytes so far."""
+        """The number of bytes so far."""
         return WORD * len(self.words)
 
     def add(self, operation: Operation, a: int = 0, b: int = 0, number: int = 0) -> None:
@@ -311,7 +310,7 @@ class _Code:
         self.places[name] = self.offset
 
     def encode(self) -> bytes:
-        """All of it."""
+        """The machine code."""
         for at, place in self._open:
             self.words[at] = self.words[at]._replace(number=self.places[place] // WORD - at - 1)
         return b"".join(word.encode() for word in self.words)

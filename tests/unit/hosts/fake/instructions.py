@@ -1,8 +1,8 @@
 """A made-up machine's instructions: words of four bytes, sixteen registers of 64 bits, no flags.
 
-``r14`` is the stack pointer, of which nothing below 64 bytes is used by a program. Bits 0 to 7 of a word are the
-operation, 8 to 11 and 12 to 15 two registers, 16 to 31 a number with its sign; a jump has a number of 24 bits instead.
-Distances are in words, from the instruction after.
+``r14`` is the stack pointer. A program uses at most 64 bytes below it. Bits 0 to 7 of a word are the operation, 8 to 11
+and 12 to 15 two registers, 16 to 31 a number with its sign; a jump has a number of 24 bits instead. Distances are in
+words, relative to the next instruction.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ FURTHEST_JUMP = (1 << 23) * WORD
 
 
 class Operation(IntEnum):
-    """What a word does, with registers ``a`` and ``b`` and the number ``n``."""
+    """The operation of a word, with the registers ``a`` and ``b`` and the number ``n``."""
 
     HALT = 0
     """Stops."""
@@ -83,7 +83,7 @@ def _signed(value: int, bits: int) -> int:
 
 
 def jump(origin: int, target: int) -> bytes:
-    """The jump at ``origin`` to ``target``. Raises ValueError where that is too far."""
+    """The jump at ``origin`` to ``target``. Raises ValueError if the distance is too large."""
     distance = target - origin - WORD
     if not -FURTHEST_JUMP <= distance < FURTHEST_JUMP:
         raise ValueError(f"{target:#x} is too far from {origin:#x}")

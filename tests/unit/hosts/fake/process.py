@@ -1,7 +1,5 @@
-"""A program of the made-up machine that a tracer stops, without a process: its memory is the test's own, so that what
-is mapped there is mapped, and what may not be written faults; its instructions are interpreted.
-
-`Kernel` stands for what ptrace(2) and wait(2) do.
+"""A program of the made-up machine that a tracer stops, without a process. Its instructions are interpreted. Its memory
+is the memory of the test, so mappings and protections have their usual effect. `Kernel` replaces ptrace(2) and wait(2).
 """
 
 from __future__ import annotations
@@ -24,7 +22,8 @@ from tests.unit.hosts.fake.instructions import WORD, Instruction, Operation
 _MASK = (1 << 64) - 1
 _SEGV_ACCERR = 2
 _LONG_SINCE = 1 << 40
-"""Ticks of a machine that was switched on long since: a ring in which no trap's time is noted has 0 there."""
+"""The ticks of a machine that was switched on long ago. They must not be 0, because 0 in a ring means that no time of a
+trap is stored."""
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
@@ -34,7 +33,7 @@ class _IoVec(ctypes.Structure):
 
 
 class Fault(NamedTuple):
-    """Why the program stopped: a SIGSEGV."""
+    """The reason of a stop: a SIGSEGV."""
 
     code: int
     address: int
@@ -66,9 +65,8 @@ def store(address: int, value: int, size: int) -> None:
 
 
 class Kernel:
-    """One thread of the program, and what its tracer asks of it.
-
-    ``registers``: its own; ``counter``: ticks, one more each time that they are read.
+    """One thread of the program, and the requests of its tracer. ``registers``: the registers of the thread;
+    ``counter``: the ticks, which are incremented at each reading.
     """
 
     def __init__(self) -> None:
@@ -76,7 +74,7 @@ class Kernel:
         self.tid = os.getpid()
         self.counter = _LONG_SINCE
         self.calls: list[str] = []
-        """The names of the system calls it was made to make."""
+        """The names of the injected system calls."""
         self._mapped: list[tuple[int, int]] = []
         self._is_in_call = False
         self._fault = Fault(0, 0)
@@ -143,15 +141,15 @@ class Kernel:
     def _set(self, number: int, value: int) -> None:
         setattr(self.registers, f"r{number}", value & _MASK)
 
-    # What its tracer asks.
+    # The requests of its tracer.
 
     @property
     def last_fault(self) -> Fault:
-        """What it is stopped for."""
+        """The reason of its stop."""
         return self._fault
 
     def resume(self, request: Request) -> None:
-        """PTRACE_SYSCALL is the only request: to the start of a call, or to its end."""
+        """PTRACE_SYSCALL, the only request: continue to the start or the end of a call."""
         assert request is Request.SYSCALL
         if not self._is_in_call:
             assert load(self.registers.pc, WORD).to_bytes(WORD, "little") == ABI.instruction
@@ -165,18 +163,18 @@ class Kernel:
         self.registers.pc += WORD
 
     def next_of(self, tid: int) -> stops.Stop:
-        """Its next stop."""
+        """Return its next stop."""
         return stops.SyscallStop(tid)
 
     def call(self, name: str, arguments: list[int]) -> int:
-        """Make the call for the program; what it returns."""
+        """Execute the call for the program; returns the result."""
         result = int(_libc.syscall(X86_64.numbers[name], *(ctypes.c_ulong(argument) for argument in arguments)))
         if name == "mmap" and result != -1:
             self._mapped.append((result, arguments[1]))
         return -ctypes.get_errno() if result == -1 else result
 
     def close(self) -> None:
-        """Unmap what the program was made to map."""
+        """Unmap the memory that the program has mapped."""
         for address, size in self._mapped:
             _unmap(address, size)
 
@@ -196,7 +194,7 @@ class FakeStopped(StoppedThread):
         return self.kernel.registers.copy()
 
     def read_registers(self, registers: host.Registers) -> None:
-        """Fill ``registers``."""
+        """Copy the registers to ``registers``."""
         ctypes.memmove(ctypes.addressof(registers), ctypes.addressof(self.kernel.registers), ctypes.sizeof(Registers))
 
     def set_registers(self, registers: host.Registers) -> None:
@@ -204,11 +202,11 @@ class FakeStopped(StoppedThread):
         ctypes.memmove(ctypes.addressof(self.kernel.registers), ctypes.addressof(registers), ctypes.sizeof(Registers))
 
     def user_word(self, offset: int) -> int:
-        """One of them, by `FakeHost.words`."""
+        """One register, by its name in `FakeHost.words`."""
         return ctypes.c_uint64.from_buffer(self.kernel.registers, offset).value
 
     def signal_mask(self) -> int:
-        """As it was set."""
+        """The value that was set."""
         return self.mask
 
     def set_signal_mask(self, mask: int) -> None:
@@ -220,21 +218,20 @@ class FakeStopped(StoppedThread):
         return self.kernel.last_fault
 
     def resume(self, request: Request = Request.CONT, number: int = 0) -> None:
-        """Use the stop up."""
+        """Resume the thread; the stop cannot be used any more."""
         assert number == 0
         self.kernel.resume(request)
         del self.tid
 
 
 class _Halted(Exception):
-    """The program ran on a halt."""
+    """The program has executed a halt instruction."""
 
 
 class Pages:
-    """Memory of the program: ``size`` bytes at ``address``. ``room``: so many bytes before and after it are free then.
-
-    The test's process has libraries that are larger than a jump is long. Without ``room``, the memory may lie between
-    two of them, and no address that a jump reaches is free.
+    """Memory of the program: ``size`` bytes at ``address``. ``room``: the number of free bytes before and after this
+    memory. The test's process has libraries that are larger than the range of a jump. Without ``room``, the memory may
+    be between two of them, so that no address in the range of a jump is free.
     """
 
     def __init__(self, size: int, room: int = 0) -> None:

@@ -63,7 +63,7 @@ WORDS = (
     "c5fa1113",  # vmovss %xmm2,(%rbx)
     "c4c17b1124 24".replace(" ", ""),  # vmovsd %xmm4,(%r12)
 )
-"""64-bit code, 4 or 8 bytes: what may emit an event."""
+"""Stores of 64-bit code of 4 or 8 bytes, which may emit an event."""
 
 WORDS_OF_LOW_ADDRESSES = (
     "67893c24",  # mov %edi,(%esp)
@@ -91,7 +91,7 @@ OTHERS = (
     "c5f81102",  # vmovups %xmm0,(%rdx)
     "c5fa7f02",  # vmovdqu %xmm0,(%rdx)
 )
-"""64-bit code, other sizes: never an event."""
+"""Stores of 64-bit code of other sizes, which never emit an event."""
 
 
 def aimed(machine: Machine, form: str, target: int, chance: random.Random, place: int) -> tuple[Store, dict[str, int]]:

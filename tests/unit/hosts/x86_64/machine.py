@@ -101,7 +101,7 @@ class Machine:
         self.write(place, (value % (1 << 64)).to_bytes(8, "little"))
 
     def registers(self, **values: int) -> user_regs_struct:
-        """The registers as they are, with some replaced."""
+        """The current registers, with some of them replaced."""
         regs = ptrace_getregs(self.pid)
         for name, value in values.items():
             setattr(regs, name, value % (1 << 64))

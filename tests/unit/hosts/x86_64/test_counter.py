@@ -1,4 +1,4 @@
-"""Whether the time stamp counter is trusted, and what is said if not."""
+"""Whether the time stamp counter is trusted, and the message if it is not."""
 
 from __future__ import annotations
 

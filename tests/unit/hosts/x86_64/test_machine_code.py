@@ -1,4 +1,5 @@
-"""The machine code that htrun runs is what its sources say, and its numbers are those of Python and of the kernel."""
+"""The machine code that htrun runs corresponds to its sources, and its numbers are those of Python and of the
+kernel."""
 
 from __future__ import annotations
 

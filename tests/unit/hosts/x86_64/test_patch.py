@@ -1,4 +1,4 @@
-"""Patch plans: each is decoded and run, and the rules for what a jump may borrow."""
+"""Patch plans are decoded and executed. The rules for the bytes that a jump may borrow are checked."""
 
 from __future__ import annotations
 

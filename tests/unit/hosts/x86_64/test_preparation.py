@@ -1,4 +1,4 @@
-"""What a trap needs is loaded step by step, and quickly."""
+"""The modules that a trap needs are loaded step by step, and quickly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the decoder says of a store, compared with what the processor does."""
+"""The decoder's description of a store, compared with the effect on the processor."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def facts(store: Store) -> tuple[object, ...]:
     )
 )
 def test_what_was_decoded_before_makes_no_difference(seen: list[tuple[bytes, bytes, int, int]]) -> None:
-    """The same bytes are the same store, whatever follows them and wherever they are."""
+    """The same bytes are decoded to the same store, at any address and with any following bytes."""
     for code, following, address, bits in seen:
         try:
             expected = facts(_decoded(code + following, address, bits))

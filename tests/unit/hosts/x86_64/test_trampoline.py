@@ -1,4 +1,4 @@
-"""Trampolines are run: what they record, and that nothing else of the thread changes."""
+"""Trampolines are executed. They write the right records, and the state of the thread does not change."""
 
 from __future__ import annotations
 
@@ -119,8 +119,8 @@ def scene(
     self_pointers: bool = True,
     seed: int = 0,
 ) -> Scene:
-    """A complete scene. The address is set to ``target`` first, so a store of its own base register emits a wild index.
-    ``self_pointers``: for stores that do not use ``fs`` themselves, since its base is elsewhere then.
+    """A complete scene. The address is set to ``target`` first, so a store of its own base register emits an invalid
+    index. ``self_pointers``: only for stores that do not use ``fs``, because the base of ``fs`` is then different.
     """
     chance = random.Random(seed)
     store, values = forms.aimed(machine, form, machine.at(target), chance, SITE)
@@ -260,7 +260,7 @@ def check_emits(made: Scene, *, flags_live: bool = True, ordered: bool = False) 
 
 
 def check_traps(made: Scene, *, flags_live: bool = True) -> None:
-    """The original store is executed, with everything as at the site, and faults."""
+    """The original store is executed with the same state as at the site, and faults."""
     trampoline = made.build(flags_live=flags_live)
     before = made.start(trampoline)
     watched = Watched(made, before)
@@ -288,7 +288,7 @@ def check_stores_elsewhere(made: Scene, target: int, *, flags_live: bool = True)
 
 
 def check_event(made: Scene, *, flags_live: bool = True) -> None:
-    """An event, or a trap if the store can only write a wild index."""
+    """The result is an event, or a trap if the store can only write an invalid index."""
     if index_of(made) < CLIENTS:
         check_emits(made, flags_live=flags_live)
     else:
@@ -398,7 +398,7 @@ def test_an_unknown_thread_that_was_not_expected_traps(machine: Machine) -> None
 
 
 def expecting_another(made: Scene) -> Scene:
-    """The same, with a trampoline that was built for another thread, which has a ring, too."""
+    """The same with a trampoline that was built for another thread, which also has a ring."""
     stranger = made.values["fs_base"] ^ 0x1000
     place, _ = ring.table_offsets(stranger)
     assert place not in ring.table_offsets(made.values["fs_base"])
@@ -499,7 +499,7 @@ def test_a_thread_without_stack_is_as_at_the_site(machine: Machine) -> None:
 
 
 def put_back(made: Scene, trampoline: Trampoline, regs: user_regs_struct) -> None:
-    """Undo what a trampoline that has not committed did to a thread's registers."""
+    """Restore the registers of a thread in a trampoline that has not committed."""
     offset = regs.rip - trampoline.address
     stack = regs.rsp - made.machine.base
     if offset >= trampoline.prepared:
@@ -693,7 +693,7 @@ def test_trampolines_of_one_form_are_equally_long(
 
 
 def test_an_ip_relative_store_with_a_segment_is_as_long_as_its_address() -> None:
-    """The case that the bytes alone do not decide."""
+    """This case cannot be decided from the bytes alone."""
     code = ip_relative("648905", 0x1000)
     low, high = (decode_store(code, place, 64) for place in (LOW, HIGH))
     context = TrampolineContext(HIGH, HIGH, 64, 4, CLIENTS, HIGH, False, LOW, True, 0)
@@ -758,7 +758,7 @@ class Asked:
     )
 )
 def test_a_template_that_is_used_again_gives_the_same_code(asked: list[Asked]) -> None:
-    """Whatever other trampolines were built before, and with which numbers."""
+    """The result does not depend on the trampolines that were built before."""
     trampoline._templates.clear()
     again = [each.made() for each in asked]
     for each, made in zip(asked, again, strict=True):
