@@ -328,7 +328,7 @@ def machine_client(one: Channel, tid: int, answer: tuple[int, int]) -> Writer:
 
 
 def test_times_of_machines_are_converted_by_their_answers() -> None:
-    """The thread's time stamps are its numbers plus 10. Its clock is 5,000 ticks behind htrun's clock."""
+    """The thread's time stamps are its numbers plus 10. Its clock shows 5,000 ticks less than the clock of htrun."""
     with channel() as one:
         asked: list[int] = []
         now = 5008
