@@ -120,7 +120,7 @@ class ClientRings:
         self._taking = threading.Lock()
         """The lock that a thread holds while it reads rings."""
         self._began = False
-        """Whether there was a round. The first round imports numpy."""
+        """Whether a round was completed and the records are still wanted. The first round imports numpy."""
         self.processes: set[int] = set()
         """The ids, in htrun's namespace, of processes that may have clients. The stores of these processes go through
         `ThreadOrder`."""
@@ -146,8 +146,12 @@ class ClientRings:
         for number, word in enumerate(owners):
             if word != owner or self._is_machines(number):
                 continue
-            if not self._take_at_once(gone := Exit(number, owner, tid, source)):
-                self._exits.append(gone)
+            gone, done = Exit(number, owner, tid, source), False
+            try:
+                done = self._take_at_once(gone)
+            finally:
+                if not done:
+                    self._exits.append(gone)
 
     def machine_exited(self) -> None:
         """Note that the clients in machines will not write any more. May be called from any thread of htrun."""
@@ -191,7 +195,6 @@ class ClientRings:
         ended.
         """
         with self._taking:
-            self._began = True
             machine_gone, self._machine_gone = self._machine_gone, False
             exits = self._exits_now()
             self._exchange_times()
@@ -208,16 +211,19 @@ class ClientRings:
                 taken = self._take(ring, ring.client, gone, everything=everything, ended=ended)
                 if taken is not None:
                     yield taken
+            self._began = True
 
     def losses(self) -> int:
         """The number of events that the clients of the rings have lost. Clients that have ended are not counted."""
-        return sum(self._rings[number].lost for number in self._sources)
+        with self._taking:
+            return sum(self._rings[number].lost for number in self._sources)
 
     def discard(self) -> int:
         """Discard all records, and free the rings of threads that have exited. Returns the number of discarded
         records."""
         lost = 0
         with self._taking:
+            self._began = False
             gone = self._exits_now()
             while self._ready:
                 lost += sum(map(len, self._ready.popleft().records))

@@ -115,7 +115,10 @@ class ClientThreads:
         if process.pid not in rings.processes:
             return
         ids = _own_ids(thread) if self._in_namespaces else _Ids(process.pid, thread.tid)
-        rings.exited(owner_word(*ids), thread.tid, lambda client: self._recording.source_of(thread, client))
+        try:
+            rings.exited(owner_word(*ids), thread.tid, lambda client: self._recording.source_of(thread, client))
+        except Exception as error:
+            self._recording.fail(error)
 
     def _source_of(self, client: Client) -> Source:
         """The source for the ring of ``client``. Called by the drain."""

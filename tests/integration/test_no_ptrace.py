@@ -91,7 +91,7 @@ int main(void)
     if (qemu_hypertrace_init(0) != 0)
         return 1;
     for (int i = 0; i < 100; i++)
-        qemu_hypertrace_store_(0);
+        qemu_hypertrace_store_(qemu_hypertrace_control_, 0);
     return 3;
 }
 """

@@ -13,6 +13,7 @@ import pytest
 from htrun.channel import ring_layout
 from htrun.channel.ring_layout import RingLayout, owner_word
 from htrun.events.stream import Source, Stream
+from htrun.rings.client_ring import ClientRing
 from htrun.rings.client_rings import ClientRings, Taken
 from htrun.rings.exchange import Exchange
 from htrun.rings.machine_clock import Rates
@@ -212,6 +213,59 @@ def test_records_that_wait_for_a_round_can_be_discarded() -> None:
         one.rings.exited(owner_word(5, 1), 1, one.source_of)
         assert one.rings.discard() == 3
         assert one.take() == {}
+
+
+def test_after_a_round_that_failed_an_exit_waits_for_the_records_to_be_discarded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_ring: ClientRing) -> None:
+        raise ImportError
+
+    with channel() as one:
+        monkeypatch.setattr(ClientRing, "begin", fail)
+        writer = one.writer(1)
+        writer.emit(0)
+        with pytest.raises(ImportError):
+            one.take()
+        one.rings.exited(owner_word(5, 1), 1, one.source_of)
+        assert one.rings.discard() == 1
+        assert not writer.get(ring_layout.OWNER)
+
+
+def test_an_exit_that_fails_leaves_the_ring_to_be_discarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_ring: ClientRing) -> None:
+        raise ValueError
+
+    with channel() as one:
+        assert one.take() == {}
+        monkeypatch.setattr(ClientRing, "begin", fail)
+        writer = one.writer(1)
+        writer.emit(0)
+        with pytest.raises(ValueError, match=r"^$"):
+            one.rings.exited(owner_word(5, 1), 1, one.source_of)
+        assert one.rings.discard() == 1
+        assert not writer.get(ring_layout.OWNER)
+        other = one.writer(2)
+        other.emit(0)
+        one.rings.exited(owner_word(5, 2), 2, one.source_of)
+        assert one.rings.discard() == 1
+
+
+def test_a_thread_may_exit_while_losses_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    with channel() as one:
+        writers = [one.writer(tid) for tid in (1, 2)]
+        for writer in writers:
+            writer.emit(0)
+        assert len(one.take()) == 2
+
+        def exit_meanwhile(_ring: ClientRing) -> int:
+            one.rings.exited(owner_word(5, 1), 1, one.source_of)
+            return 0
+
+        monkeypatch.setattr(ClientRing, "lost", property(exit_meanwhile))
+        assert one.rings.losses() == 0
+        monkeypatch.undo()
+        assert one.take()[1].ended
 
 
 def test_ring_of_a_thread_that_died_before_its_first_event_is_free_again() -> None:

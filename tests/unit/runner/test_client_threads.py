@@ -58,6 +58,17 @@ def test_a_thread_that_may_have_emitted_by_stores_waits(watched: list[Watched]) 
     assert [each.processes for each in watched] == [{os.getpid()}]
 
 
+def test_an_error_at_the_exit_of_a_thread_ends_the_recording_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    rings, recording, error = MagicMock(processes={os.getpid()}), MagicMock(has_begun=True), ValueError()
+    rings.exited.side_effect = error
+    monkeypatch.setattr(client_threads, "watch_rings", lambda *_: rings)
+    monkeypatch.setattr(client_threads, "clocks_of_clients", lambda _source: {})
+    threads = ClientThreads(MagicMock(), {}, recording, MagicMock(), Afterwards())
+    threads.mapped(mapping_thread())
+    threads.ended(mapping_thread())
+    recording.fail.assert_called_once_with(error)
+
+
 def test_work_is_done_once_in_order() -> None:
     afterwards, done = Afterwards(), list[int]()
 
