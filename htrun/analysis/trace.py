@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from htrun.analysis.guest_trace.processors import processors_in
 from htrun.analysis.merged import MergedReader
 from htrun.analysis.reader import open_reader
 from htrun.errors import HtrunError
@@ -144,7 +145,7 @@ class Trace:
     def guest(self) -> GuestTrace | None:
         """The traces that guests' kernels have sent; None if there are none. If this is the trace of a machine, the
         first access scans the whole trace."""
-        if self._guest_formats is None:
+        if self._guest_formats is None or not processors_in(self.streams):
             return None
         from htrun.analysis.guest_trace.decoder import GuestTrace
 

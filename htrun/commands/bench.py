@@ -21,7 +21,6 @@ from htrun.commands.options import processors_of
 from htrun.commands.timing_arguments import add_choice, add_report_form, output_report, span_query_of
 from htrun.commands.verdict_arguments import Verdicts, add_verdicts, print_comparison, verdicts_of
 from htrun.errors import HtrunError
-from htrun.events.named import NamedEvents
 from htrun.reports import matrix as matrix_report
 from htrun.reports.comparison import ComparisonReport, Side
 from htrun.reports.exports import export
@@ -212,6 +211,8 @@ def _plan(arguments: argparse.Namespace) -> RunPlan:
 
 def _run_all(cells: Sequence[Cell], directory: Path, plan: RunPlan, arguments: argparse.Namespace) -> list[_Bench]:
     """Run every cell as often as requested. With --vs the two cells run alternately, otherwise one after the other."""
+    from htrun.events.named import NamedEvents
+
     wanted = span_query_of(arguments)
     places = [directory / (cell.emulator if arguments.matrix is None else cell.name) for cell in cells]
     if arguments.matrix is None:

@@ -8,7 +8,6 @@ that cannot be decoded are left unchanged.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from htrun.analysis.ftrace.entries import InternedTexts, KernelEvent
 from htrun.analysis.ftrace.formats import EventFormat, parse_formats
 from htrun.analysis.ftrace.kernel import Kernel, kernel_events
 from htrun.analysis.guest_trace.blobs import HEAD_WORDS, BlobKind, Blobs, find, heads_of, kind_of
+from htrun.analysis.guest_trace.processors import processors_in
 from htrun.errors import HtrunError
 from htrun.events.named import NamedEvents
 from htrun.events.records import event_dtype, without_arguments
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from htrun.events.records import Events
     from htrun.events.stream import Stream
 
-_VCPU = re.compile(r"(CPU \d+|ALL CPUs)/TCG|qemu-system-.*")
-"""The names of threads that run the processors of a machine."""
 _IDS = 0xB10B7ACE << 32
 """The lowest id of a guest's events. Only the head of a blob has such a number as its first argument."""
 _MOST_WAITING = 1 << 19
@@ -83,7 +81,7 @@ class GuestTrace:
         ``batches``: a function that returns the events of the streams with the given numbers. ``formats``: formats that
         are known in advance. ``warn``: a function that is called with a message for each format that cannot be parsed.
         """
-        wanted = frozenset(number for number, stream in enumerate(streams) if _VCPU.fullmatch(stream.comm))
+        wanted = processors_in(streams)
         if not wanted:
             return None
         search = _Search(streams, num_args, warn)

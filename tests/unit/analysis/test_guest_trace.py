@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -217,3 +219,14 @@ def test_a_trace_of_no_machine_is_not_looked_through() -> None:
         raise AssertionError(streams)
 
     assert GuestTrace.read([Stream(1, 1, 0, "app")], 4, refuse) is None
+
+
+def test_a_trace_without_a_machine_needs_no_decoder(tmp_path: Path) -> None:
+    """Importing it takes longer than opening a trace."""
+    trace = Made(tmp_path / "trace").packet(Stream(1, 1), [1000]).close()
+    code = (
+        "import sys, htrun; trace = htrun.open(sys.argv[1]); assert trace.guest is None;"
+        "print([name for name in sys.modules if 'ftrace' in name or 'decoder' in name])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, trace], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
