@@ -56,6 +56,16 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_undisturbed(parser: argparse.ArgumentParser) -> None:
+    """Add the option that leaves out spans that were disturbed."""
+    parser.add_argument(
+        "--undisturbed",
+        action="store_true",
+        help="leave out spans during which the thread was preempted, waited or was moved to another processor, or that "
+        "contain page faults or trapped events (needs a trace that was recorded with htrun --sched)",
+    )
+
+
 def add_window(parser: argparse.ArgumentParser) -> None:
     """Add the options that select spans by time, thread and process."""
     group = parser.add_argument_group("which spans")
@@ -95,5 +105,11 @@ def span_query_of(arguments: argparse.Namespace) -> SpanQuery:
         raise HtrunError("--between and --intervals: give one of them")
     window = window_query_of(arguments) if hasattr(arguments, "begin") else UNLIMITED
     return SpanQuery(
-        tuple(arguments.span), between, arguments.intervals, arguments.by, with_trapped=arguments.all, window=window
+        tuple(arguments.span),
+        between,
+        arguments.intervals,
+        arguments.by,
+        with_trapped=arguments.all,
+        window=window,
+        undisturbed=getattr(arguments, "undisturbed", False),
     )

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 _OF_PROJECTS = frozenset({
     "all", "between", "by", "color", "cpu", "decode", "event", "events", "fail-on", "from", "guest-formats", "ids",
     "interval", "intervals", "lines", "max-runs", "most", "no-guest-trace", "no-histograms", "no-whole",
-    "or-inconclusive", "outliers", "prefix", "process", "runs", "span", "thread", "threshold", "time", "to", "until",
-    "warm", "warmup", "where",
+    "or-inconclusive", "outliers", "prefix", "process", "runs", "span", "thread", "threshold", "time", "to",
+    "undisturbed", "until", "warm", "warmup", "where",
 })  # fmt: skip
 """The options that a project's file may set. None of them writes a file, runs a program or changes the machine."""
 _READ = frozenset({"events", "guest-formats", "matrix", "compare"})

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from htrun.reports.exports import csv_text, markdown_table
 from htrun.reports.single_runs import side_as_json
 from htrun.reports.table import printable, table
-from htrun.reports.timing import nanoseconds, whole_as_json, whole_line
+from htrun.reports.timing import whole_as_json, whole_line
+from htrun.reports.units import nanoseconds
 
 if TYPE_CHECKING:
     from htrun.analysis.timing.comparison import Comparison, Needed, Ratio

@@ -13,7 +13,8 @@ from htrun.reports.comparison import ratio_as_json, ratio_cells
 from htrun.reports.exports import csv_text, markdown_table
 from htrun.reports.single_runs import OF_RUNS, run_as_json, side_as_json
 from htrun.reports.table import table
-from htrun.reports.timing import figures_of, nanoseconds
+from htrun.reports.timing import figures_of
+from htrun.reports.units import nanoseconds
 
 if TYPE_CHECKING:
     from htrun.analysis.timing.comparison import Comparison, Run, Verdict

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from htrun.analysis.anatomy import Anatomy, anatomy_of
+from htrun.analysis.timing.disturbances import Disturbances
+from htrun.reports.disturbances import disturbance_as_json, reason_of
 from htrun.reports.exports import csv_text, markdown_table
 from htrun.reports.table import printable, table
-from htrun.reports.timing import nanoseconds
+from htrun.reports.units import nanoseconds
 
 if TYPE_CHECKING:
     from htrun.analysis.anatomy import Overlap, Piece
@@ -31,6 +33,15 @@ class SlowReport:
 
     trace: Trace
     slowest: Slowest
+
+    @cached_property
+    def found(self) -> dict[int, np.void]:
+        """What disturbed the slow spans, by their ids; empty if the trace does not contain this."""
+        disturbances = Disturbances.of(self.trace)
+        if disturbances is None or not self.slowest.spans:
+            return {}
+        spans = np.array([slow.span for slow in self.slowest.spans])
+        return dict(zip(spans["begin_number"].tolist(), disturbances.within(spans), strict=True))
 
     @cached_property
     def rows(self) -> list[tuple[SlowSpan, Anatomy]]:
@@ -95,6 +106,10 @@ def _slow_span(report: SlowReport, place: int, slow: SlowSpan, anatomy: Anatomy)
     yield printable(f"{head} ({nanoseconds(median)})") + "\n"
     moment = f"{(begin - first) // 10**9}.{(begin - first) % 10**9:09}"
     yield printable(f"   #{span['begin_number']} in {report.threads(span)} at {moment} s") + "\n"
+    found = report.found.get(int(span["begin_number"]))
+    if found is not None and found["known"]:
+        reason = reason_of(found, trapped=False)
+        yield f"   it ran for {nanoseconds(duration - int(found['off']))}{f'; {reason}' if reason else ''}\n"
     if span["trapped"]:
         yield "   it holds an event that trapped, the first of its call site or thread; see --warm\n"
     if anatomy.parts:
@@ -162,6 +177,7 @@ def _as_object(report: SlowReport, slow: SlowSpan, anatomy: Anatomy) -> dict[str
         **_span(report, slow.span),
         "arguments": report.arguments(slow.span),
         "trapped": bool(slow.span["trapped"]),
+        **_on_cpu(report, slow.span),
         "parts": [
             {**_span(report, part.span), "arguments": report.arguments(part.span), "level": part.level}
             for part in anatomy.parts
@@ -179,6 +195,12 @@ def _as_object(report: SlowReport, slow: SlowSpan, anatomy: Anatomy) -> dict[str
         ],
         "view": report.link(slow.span),
     }
+
+
+def _on_cpu(report: SlowReport, span: np.void) -> dict[str, Any]:
+    """What disturbed ``span``; empty if this is unknown."""
+    found = report.found.get(int(span["begin_number"]))
+    return {} if found is None or not found["known"] else {"on_cpu": disturbance_as_json(span, found)}
 
 
 def _overlap_object(report: SlowReport, overlap: Overlap) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import htrun
 from htrun.analysis.timing.doubts import EMULATED, doubts, environment_of, is_emulated
 from htrun.analysis.timing.whole_program import PROGRAM, WholeProgram
+from htrun.reports.disturbances import on_cpu_as_json, on_cpu_table
 from htrun.reports.exports import csv_text, markdown_table
 from htrun.reports.single_runs import OF_RUNS, run_as_json
 from htrun.reports.table import printable, table
+from htrun.reports.units import nanoseconds as _ns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from htrun.analysis.timing.clock_step import ClockStep
     from htrun.analysis.timing.cost import Cost
     from htrun.analysis.timing.figures import Figures, Timing, Trapped
+    from htrun.analysis.timing.on_cpu import OnCpu
     from htrun.analysis.timing.spans import Unpaired
 
 VERSION = 1
@@ -30,7 +33,6 @@ _ENOUGH = 6
 range of ``n`` values with a probability of 2 in 2**n."""
 _DOUBTFUL = 0.01
 """The error that the code around events may cause is reported only if it exceeds this share of the median."""
-_UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
 _COLUMNS = (
     "count", "total", "mean", "median", "median_low", "median_high", "min", "max", "p90", "p99", "p99_9", "mad", "iqr",
 )  # fmt: skip
@@ -48,12 +50,16 @@ class Row:
     ``group``: the text of the group; None without grouping.
     ``outliers``: the ids of the end events of outliers, if requested.
     ``runs``: the timings of the single runs, by the number of the run; empty if there is only one run.
+    ``on_cpu``: the processor time of the spans; None if the trace does not contain it.
+    ``reasons``: what disturbed an outlier, by the id of the end event; outliers that were not disturbed are missing.
     """
 
     timing: Timing
     group: str | None = None
     outliers: Sequence[int] | None = None
     runs: Mapping[int, Timing] = field(default_factory=dict)
+    on_cpu: OnCpu | None = None
+    reasons: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -131,6 +137,7 @@ def text(report: Report, *, histograms: bool = True) -> Iterator[str]:
         yield from _main_table(report)
         yield "\n"
         yield from _spread_table(report)
+        yield from on_cpu_table([(row.title, row.on_cpu) for row in report.rows if row.on_cpu is not None])
         yield from _flags(report)
     if report.unpaired:
         yield "\n"
@@ -140,8 +147,13 @@ def text(report: Report, *, histograms: bool = True) -> Iterator[str]:
             yield from _histogram(row)
     for row in report.rows:
         if row.outliers is not None:
-            numbers = ", ".join(f"#{number}" for number in row.outliers) or "none"
+            told = [f"#{number}" + _reason(row.reasons.get(number)) for number in row.outliers]
+            numbers = ", ".join(told) or "none"
             yield f"\noutliers of {row.title}, by the number of the event that ends them: {numbers}\n"
+
+
+def _reason(reason: str | None) -> str:
+    return "" if reason is None else f" ({reason})"
 
 
 def _whole_table(whole: WholeProgram) -> tuple[list[str], list[list[str]], list[bool]]:
@@ -220,7 +232,11 @@ def _spread_table(report: Report) -> Iterator[str]:
     for row in report.rows:
         distribution = row.timing.raw.distribution
         first, third = distribution.quartiles
-        spread = [_ns(float(distribution.values[-1])), _ns(distribution.mad), _ns(third - first)]
+        spread = [
+            _ns(float(distribution.values[-1])),
+            _ns(distribution.mad),
+            _ns(third - first),
+        ]
         rows.append([row.title, *spread, f"{row.timing.mild:,}", f"{row.timing.severe:,}"])
     yield from table(head, rows, [False] + [True] * (len(head) - 1))
 
@@ -331,6 +347,10 @@ def _span(row: Row) -> dict[str, Any]:
     }
     if row.outliers is not None:
         told["outliers"]["events"] = list(row.outliers)
+        if row.on_cpu is not None:
+            told["outliers"]["reasons"] = [row.reasons.get(number, "") for number in row.outliers]
+    if row.on_cpu is not None:
+        told["on_cpu"] = on_cpu_as_json(row.on_cpu)
     told[OF_RUNS] = [_run(number, each) for number, each in (row.runs or {1: timing}).items()]
     return told
 
@@ -421,16 +441,3 @@ _PYPERF_VALUES = 100
 
 def _both(timing: Timing) -> list[Figures]:
     return [timing.raw] if timing.corrected is None else [timing.raw, timing.corrected]
-
-
-def _ns(value: float) -> str:
-    """The text of a time in ns, in a unit that leaves few digits."""
-    for size, unit in _UNITS:
-        if abs(value) >= size or unit == "ns":
-            scaled = value / size
-            digits = 0 if scaled == 0 else 2 if abs(scaled) < 10 else 1 if abs(scaled) < 100 else 0
-            return f"{scaled:.{digits}f} {unit}"
-    raise AssertionError(value)
-
-
-nanoseconds = _ns

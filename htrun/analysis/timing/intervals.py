@@ -84,7 +84,7 @@ class Intervals:
         columns: dict[str, NDArray[Any]] = {
             "time": np.ascontiguousarray(events["time"]),
             "number": np.arange(first, first + len(events), dtype=np.uint64),
-            "ordinal": self._ordinals.feed(streams),
+            "ordinal": self._ordinals.of(events),
             "name": names,
             "stream": streams,
         }

@@ -10,6 +10,7 @@ import numpy as np
 
 from htrun.analysis.event_ids import begins_in
 from htrun.analysis.timing.clock_step import clock_step
+from htrun.analysis.timing.disturbances import Disturbances, are_disturbed
 from htrun.analysis.timing.figures import Timings
 from htrun.analysis.timing.first_events import FirstEvents
 from htrun.analysis.timing.intervals import Intervals
@@ -45,6 +46,7 @@ class SpanQuery:
     ``warm``: whether `choice` leaves out spans in which an event trapped.
     ``with_trapped``: whether the figures of `timings` include spans in which an event trapped.
     ``window``: the times and threads in which spans must begin.
+    ``undisturbed``: whether `choice` leaves out spans that were disturbed (`disturbances.are_disturbed`).
     ``ids``: the ids of spans, or of the events that end them; empty for all spans.
     """
 
@@ -55,6 +57,7 @@ class SpanQuery:
     warm: bool = False
     with_trapped: bool = False
     window: WindowQuery = UNLIMITED
+    undisturbed: bool = False
     ids: tuple[int, ...] = ()
 
     @property
@@ -85,6 +88,7 @@ class SpanQuery:
             raise HtrunError(f"{trace.path} has no spans called {' or '.join(map(repr, self.patterns))}")
         names = np.array([self._names(name) for name in source.names])
         window = self.window.window(trace)
+        disturbances = self._disturbances(trace)
 
         def wanted(spans: Spans) -> NDArray[np.bool_]:
             chosen: NDArray[np.bool_] = names[spans["name"]]
@@ -92,12 +96,23 @@ class SpanQuery:
                 chosen &= begins_in(spans, window)
             if self.warm:
                 chosen &= ~spans["trapped"]
+            if disturbances is not None:
+                chosen &= ~are_disturbed(spans, disturbances.within(spans))
             if self.ids:
                 ids = np.array(self.ids, np.uint64)
                 chosen &= np.isin(spans["begin_number"], ids) | np.isin(spans["end_number"], ids)
             return chosen
 
         return wanted
+
+    def _disturbances(self, trace: Trace) -> Disturbances | None:
+        """The disturbances of ``trace``, if they are needed. Raises `HtrunError`."""
+        if not self.undisturbed:
+            return None
+        found = Disturbances.of(trace)
+        if found is None:
+            raise HtrunError(f"--undisturbed: {trace.path} has no context switches; record it with htrun --sched")
+        return found
 
     def _names(self, name: str) -> bool:
         return not self.patterns or any(fnmatchcase(name, pattern) for pattern in self.patterns)

@@ -212,7 +212,7 @@ class Pairer:
         if self._first_events is not None:
             self._first_events.feed(events, first)
         streams = np.ascontiguousarray(events["stream"])
-        ordinals = self._ordinals.feed(streams)
+        ordinals = self._ordinals.of(events)
         rows, kinds = self._kinds.of(events)
         columns: dict[str, NDArray[Any]] = {
             "time": rows_of(events["time"], rows),
