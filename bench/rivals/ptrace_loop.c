@@ -1,8 +1,8 @@
 /*
- * The trap path in bare C: a tracer that catches each store of a child at a ptrace stop and does the minimum that
- * htrun's trap path must do: wait, read the signal's facts, read the registers, copy the arguments from the shared
- * slot, take a time stamp, write a record, skip the instruction, continue the child. It does not decode the store, so
- * no tracer that uses ptrace can cost less.
+ * A minimal tracer that catches each store of a child at a ptrace stop. It takes the steps that htrun must take for a
+ * trap: wait, read the signal's facts, read the registers, copy the arguments from the shared slot, take a time stamp,
+ * write a record, skip the instruction, continue the child. It does not decode the store, so no tracer that uses ptrace
+ * can cost less.
  *
  * own_cpu=N is the tracer's processor, cpu=N the tracee's.
  */

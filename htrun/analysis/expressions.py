@@ -86,7 +86,7 @@ class Expression:
         _check(tree, text, 0)
         names = frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
         for name in sorted(names.difference(known)):
-            raise _wrong(text, f"there is no field {name!r}; known are {', '.join(sorted(known, key=_natural))}")
+            raise _wrong(text, f"there is no field {name!r}; choose from {', '.join(sorted(known, key=_natural))}")
         return cls(text, names, tree)
 
     def matches(self, columns: Columns, count: int) -> NDArray[np.bool_]:

@@ -59,7 +59,7 @@ def load(path: Path) -> list[Cell]:
         raise HtrunError(f"{path}: {error}") from error
     for key in document:
         if key not in ("program", "emulator", "parameters"):
-            raise HtrunError(f"{path}: unknown key {key!r}; known are program, emulator, parameters")
+            raise HtrunError(f"{path}: unknown key {key!r}; choose from program, emulator, parameters")
     programs = _tables(path, document, "program")
     emulators = _tables(path, document, "emulator") if "emulator" in document else [{"name": "native"}]
     parameters = document.get("parameters", {})

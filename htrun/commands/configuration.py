@@ -91,7 +91,7 @@ def settings(file: ConfigFile, command: str) -> list[Setting]:
     content = _load(file)
     for name, table in content.items():
         if name not in _COMMANDS:
-            raise HtrunError(f"{file.path}: {name}: there is no such table; known are [htrun] and [hypertrace]")
+            raise HtrunError(f"{file.path}: {name}: there is no such table; choose from [htrun] and [hypertrace]")
         if not isinstance(table, dict):
             raise HtrunError(f"{file.path}: {name}: must be a table: write [{name}]")
     found = []

@@ -88,7 +88,7 @@ dependency('qemu-hypertrace-guest'). Both build the library with the compiler of
             help="add the library to the Meson project in DIR, as a subproject with a wrap file",
         )
         files.add_argument(
-            "--jar", action="store_true", help="print the path of the library for Java, a jar that a JDK builds once"
+            "--jar", action="store_true", help="print the path of the jar for Java; the first use builds it with a JDK"
         )
 
     def run(self, arguments: argparse.Namespace) -> int:

@@ -360,7 +360,7 @@ def _expanded(option: str, names: frozenset[str]) -> frozenset[str]:
 
     known, classes = call_classes(), {name for name in names if name.startswith("%")}
     for name in sorted(classes - known.keys()):
-        raise HtrunError(f"{option}: there is no class {name!r} of system calls; known are {', '.join(known)}")
+        raise HtrunError(f"{option}: there is no class {name!r} of system calls; choose from {', '.join(known)}")
     return (names - classes).union(*(known[name] for name in classes))
 
 
@@ -458,7 +458,7 @@ def _hypertrace(option: str, value: str) -> dict[str, Any]:
         key, _, text = setting.partition("=")
         if key not in numbers:
             raise HtrunError(
-                f"{option} {value}: unknown setting {key!r}; known are args and max-clients "
+                f"{option} {value}: unknown setting {key!r}; choose from args and max-clients "
                 "(write a comma in a path twice)"
             )
         low, high = limits[key]

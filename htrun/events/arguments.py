@@ -62,7 +62,7 @@ class Argument:
             type_ = _DECLARED[type_name or "u64"]
         except KeyError:
             known = ", ".join(_DECLARED)
-            raise ValueError(f"{name} has the unknown type {type_name!r}; known are {known}") from None
+            raise ValueError(f"{name} has the unknown type {type_name!r}; choose from {known}") from None
         if type_ is ArgumentType.ENUM:
             return cls(name, type_, labels=_labels(name, spec))
         if type_ is ArgumentType.U64 and spec == "hex":

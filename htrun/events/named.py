@@ -162,7 +162,7 @@ class _Reader:
     def _event(self, number: int, table: Mapping[str, Any]) -> NamedEvent:
         for key in table:
             if key not in _KEYS:
-                raise self._wrong(number, key, f"unknown key {key!r}; known are {', '.join(_KEYS)}")
+                raise self._wrong(number, key, f"unknown key {key!r}; choose from {', '.join(_KEYS)}")
         for key in ("id", "name"):
             if key not in table:
                 raise self._wrong(number, None, f"the event has no {key}")
@@ -182,7 +182,7 @@ class _Reader:
             return Phase(str(text))
         except ValueError:
             known = ", ".join(repr(phase.value) for phase in Phase)
-            raise self._wrong(number, "phase", f"unknown phase {text!r}; known are {known}") from None
+            raise self._wrong(number, "phase", f"unknown phase {text!r}; choose from {known}") from None
 
     def _arguments(self, number: int, texts: object) -> tuple[Argument, ...]:
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):

@@ -51,7 +51,7 @@ def select(arguments: Sequence[str], also: frozenset[str] = frozenset()) -> Sele
                 case "file":
                     file = value
                 case _:
-                    raise HtrunError(f"-trace {argument}: unknown setting {key!r}; known are enable, events and file")
+                    raise HtrunError(f"-trace {argument}: unknown setting {key!r}; choose from enable, events and file")
     events, unknown = _apply(patterns, also)
     return Selection(events, file, unknown)
 

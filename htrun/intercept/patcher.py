@@ -166,7 +166,7 @@ class Patcher:
         space = thread.space
         if space.arena is not None and space.arena.memory != mapping.memory:
             site.refused = (
-                "the process has mapped both files of the channel, and its patches can serve only the other one"
+                "the process has mapped both files of the channel, and its patches already use the other file"
             )
             return
         try:

@@ -97,7 +97,7 @@ NAMES = frozenset(entry.name for entry in (*_BY_HEADER.values(), *_MIPS_N32.valu
 
 
 def find_architecture(header: ElfHeader) -> Architecture | None:
-    """The architecture that ``header`` describes; None if it describes none that qemu-user emulates."""
+    """The architecture of the program with this header; None if qemu-user does not emulate it."""
     machine = _SYNONYMS.get(header.machine, header.machine)
     if machine == _EM_MIPS and header.bits == 32 and header.flags & _EF_MIPS_ABI2:
         return _MIPS_N32[header.big_endian]

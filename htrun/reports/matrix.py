@@ -95,7 +95,7 @@ def _as_json(cells: Sequence[CellReport]) -> str:
 def _cell(cell: CellReport) -> dict[str, Any]:
     side = side_as_json(cell.runs)
     singles = {span["name"]: span[OF_RUNS] for span in side.pop("spans")}
-    # The time of a whole program holds no event whose cost could be subtracted.
+    # A whole program's time contains no event whose cost could be subtracted.
     singles[PROGRAM] = [run_as_json(number, run, run) for number, run in enumerate(cell.whole, 1)]
     return {
         "program": cell.program,

@@ -111,7 +111,7 @@ def _slow_span(report: SlowReport, place: int, slow: SlowSpan, anatomy: Anatomy)
         reason = reason_of(found, trapped=False)
         yield f"   it ran for {nanoseconds(duration - int(found['off']))}{f'; {reason}' if reason else ''}\n"
     if span["trapped"]:
-        yield "   it holds an event that trapped, the first of its call site or thread; see --warm\n"
+        yield "   it contains an event that trapped, the first of its call site or thread; see --warm\n"
     if anatomy.parts:
         yield "".join(f"   {line}" for line in table(*_parts_table(report, begin, anatomy)))
     if anatomy.hidden:

@@ -261,7 +261,7 @@ def flags(timing: Timing) -> list[str]:
 def _trapped(trapped: Trapped) -> str:
     single = trapped.count == 1
     which = "of them" if trapped.included else "more"
-    those = f"one {which} holds" if single else f"{trapped.count:,} {which} hold"
+    those = f"one {which} contains" if single else f"{trapped.count:,} {which} contain"
     told = f"{those} an event that trapped, the first of its call site or thread ({_ns(trapped.total)})"
     return told if trapped.included else f"{told}, left out here; --all includes {'it' if single else 'them'}"
 

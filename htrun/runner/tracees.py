@@ -153,10 +153,10 @@ class Tracees:
         self._hooks.at_birth(stopped)
 
     def orphans(self, dead: Thread) -> list[Stop]:
-        """Register waiting strangers that a dead thread may have created without an event. A thread dies without its
-        exit event if another fatal signal ends the stop at this event (kernel/signal.c, complete_signal). Returns the
-        stops of the registered strangers that belong to the dead thread's process or are its children. If that process
-        is gone, returns the stops of all strangers."""
+        """Register the strangers that thread ``dead`` may have created, and return their stops. This is needed only if
+        the thread died without its exit event, because a second fatal signal ended the stop at this event
+        (kernel/signal.c, complete_signal). These strangers belong to the thread's process or to a child of that
+        process. If the process has ended, they are all strangers."""
         found: list[Stop] = []
         if dead.exiting:
             return found

@@ -1,9 +1,9 @@
 """Opens the kernel's event for a thread. (perf_event_open(2), <linux/perf_event.h>.)
 
 One event records everything: it counts page faults, each of which is a sample, and its flag ``context_switch`` also
-makes the kernel write a record when the thread leaves or gets a processor. Both need no privilege, if the event leaves
-out the kernel's own page faults (``exclude_kernel``). Events that are inherited by new threads cannot have a ring, so
-each thread has its own event.
+makes the kernel write a record when the thread leaves or gets a processor. Both need no privilege if the event excludes
+page faults inside the kernel (``exclude_kernel``). Events that new threads inherit cannot have a ring, so each thread
+has its own event.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class _Attributes(ctypes.Structure):
 def open_event(tid: int, wake_at: int) -> int:
     """Open the event for thread ``tid``; 0 is the calling thread. Returns the descriptor.
 
-    ``wake_at``: the number of bytes in the ring from which on the descriptor is readable. Raises OSError.
+    ``wake_at``: the descriptor becomes readable when the ring contains so many bytes. Raises OSError.
     """
     try:
         return _open(tid, wake_at, _FORMAT_LOST)
@@ -66,7 +66,7 @@ def open_event(tid: int, wake_at: int) -> int:
 
 
 def lost_records(descriptor: int) -> int:
-    """The number of records of an event that did not fit into its ring; 0 if the kernel does not tell."""
+    """The number of records of an event that did not fit into its ring; 0 if the kernel does not report it."""
     values = memoryview(os.read(descriptor, 16)).cast("Q")
     return values[1] if len(values) > 1 else 0
 
@@ -100,7 +100,7 @@ def require_events() -> None:
 
 
 def reason(error: OSError) -> str:
-    """Why the event or the ring of a thread cannot be had, and what to do, on one line."""
+    """Why the event or the ring of a thread could not be created, and what to do, on one line."""
     match error.errno:
         case errno.EACCES | errno.EPERM:
             return (

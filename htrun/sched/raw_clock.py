@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from htrun.events.clock import ClockSource
 
 _MOST_ANCHORS = 1024
-"""The number of recent anchors that are kept. Records that are older than all of them get the first anchor's time, but
-records are taken out of their rings after at most some milliseconds."""
+"""The number of recent anchors that are kept. A record that is older than all anchors would get the time of the first
+one. This does not happen, because records are taken out of their rings within milliseconds."""
 
 
 class RawClock:
@@ -28,7 +28,8 @@ class RawClock:
         self._refit()
 
     def to_ticks(self, raw: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        """The ticks at the times ``raw``, which are in ns and have passed. Later times never have fewer ticks."""
+        """The ticks at the times ``raw`` (in ns), which must not be in the future. Later times never have fewer
+        ticks."""
         import numpy as np
 
         self._refit()

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from htrun.events.tracer_events import TracerRecords
 
 _HOLD_BACK_NS = 2_000_000
-"""The minimum time in ns for which a record is held back, since an older record of another thread may still arrive: the
-kernel reads the clock just before it writes. It is less than the time for which `TimeOrder` holds events back."""
+"""The minimum time in ns for which a record is held back. The kernel reads the clock just before it writes, so an older
+record of another thread may still arrive. `TimeOrder` holds events back for longer."""
 _MANY_ENDED = 16
-"""The number of exited threads after which their rings are emptied immediately, since the kernel limits the memory of
-all rings."""
+"""When so many threads have exited, their rings are emptied immediately, because the kernel limits the memory of all
+rings."""
 
 
 class _Life:
@@ -56,7 +56,7 @@ class SchedRecorder:
     """
 
     def __init__(self, source: ClockSource, hurry: Callable[[], None], failed: Callable[[OSError], None]) -> None:
-        """``source``: the counter of the ticks. ``hurry``: called to have `take` called soon; from any thread.
+        """``source``: the counter of the ticks. ``hurry``: called from any thread if `take` should be called soon.
         ``failed``: called if a thread's event cannot be opened."""
         self.lost = 0
         self.fill = 0.0
@@ -90,7 +90,7 @@ class SchedRecorder:
         self._lives[life] = None
 
     def executed(self, tid: int, stream: Callable[[], int]) -> None:
-        """Take note that thread ``tid``, which is stopped, has a new program, and so a new ``stream``."""
+        """Note that thread ``tid``, which is stopped, has executed a new program, and so has a new ``stream``."""
         life = self._by_thread.get(tid)
         if life is not None:
             life.streams.append((self._source.read(), stream))
@@ -174,7 +174,7 @@ class SchedRecorder:
         self._held.append(records)
 
     def _wake(self) -> None:
-        """Have the rings emptied whenever one of them fills."""
+        """Call ``hurry`` whenever a ring fills."""
         while all(descriptor != self._stop for descriptor, _ in self._epoll.poll()):
             self._hurry()
 

@@ -40,11 +40,10 @@ UNKNOWN = -1
 
 
 def records_of(words: NDArray[np.uint64], processor: int) -> tuple[TracerRecords, int]:
-    """The records in ``words``, of which there is at least one, in the order in which the kernel wrote them. Their
+    """The records in ``words``, in the order in which the kernel wrote them. There must be at least one. Their
     ``timestamp`` is CLOCK_MONOTONIC_RAW in ns; ``stream`` is 0.
 
-    ``processor``: the processor on which the thread was before, or `UNKNOWN`. Returns also the processor on which it
-    was last.
+    ``processor``: the processor on which the thread was before, or `UNKNOWN`. Also returns the last processor.
     """
     import numpy as np
 
@@ -75,8 +74,8 @@ def records_of(words: NDArray[np.uint64], processor: int) -> tuple[TracerRecords
 def _starts(words: NDArray[np.uint64]) -> NDArray[np.int64]:
     """The indexes of the headers in ``words``.
 
-    Each header gives the size of its record. So the headers form a chain, which is followed from all words at once: in
-    each step, the headers that are known double.
+    Each header gives the size of its record, so the headers form a chain. All words are followed at once as if each
+    were a header: each step doubles the number of known headers.
     """
     import numpy as np
 
@@ -97,8 +96,8 @@ def _starts(words: NDArray[np.uint64]) -> NDArray[np.int64]:
 def _with_migrations(
     records: TracerRecords, entered: NDArray[np.int64], processor: int, known: NDArray[np.bool_]
 ) -> tuple[TracerRecords, int]:
-    """``records`` with a migration before each of the switches ``entered`` to another processor than the one before,
-    and without those that are not ``known``. Returns also the last processor."""
+    """``records`` with a migration before each of the switches ``entered`` that changes the processor, and without the
+    records that are not ``known``. Also returns the last processor."""
     import numpy as np
 
     switches = np.flatnonzero(

@@ -1,8 +1,8 @@
 """The ring of a thread's event: memory to which the kernel writes records, and which htrun empties.
 
 The first page is struct perf_event_mmap_page (<linux/perf_event.h>). Its u64 ``data_head`` is the number of bytes that
-were ever written, and its u64 ``data_tail`` the number of bytes that htrun has read. Both hosts' loads and stores of a
-word are atomic, and x86 keeps their order.
+the kernel has written in total, and its u64 ``data_tail`` the number of bytes that htrun has read. Loads and stores of
+a word are atomic, and x86 keeps their order.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ _HEAD, _TAIL = 1024 // 8, 1032 // 8
 """The indexes of the words ``data_head`` and ``data_tail``."""
 _PAGES = ((8, 64), (40, 16), (None, 4))
 """The number of data pages of a ring, by the number of rings that there are already. The kernel limits the memory of
-all rings of a user: to perf_event_mlock_kb for each processor, and RLIMIT_MEMLOCK on top. The usual limits allow 300
-rings at least."""
+all rings of a user to perf_event_mlock_kb for each processor plus RLIMIT_MEMLOCK. The usual limits allow at least 300
+rings."""
 _WAKE_SHARE = 8
-"""The kernel wakes htrun when this share of the ring is full: one eighth. The rest is for what comes meanwhile."""
+"""The kernel wakes htrun when one eighth of the ring is full. The rest is for records that the kernel writes
+meanwhile."""
 _FAILED = ctypes.c_void_p(-1).value
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mmap.restype = ctypes.c_void_p
@@ -50,7 +51,8 @@ class EventRing:
     def __init__(self, tid: int, others: int = 0) -> None:
         """``others``: the number of rings that there are already.
 
-        Raises OSError if the kernel gives no event. Its errno is ENOBUFS if the kernel gives no memory for the ring.
+        Raises OSError if the kernel refuses the event. The errno is ENOBUFS if the kernel refuses the memory for the
+        ring.
         """
         for most, pages in _PAGES:
             if most is not None and others >= most:

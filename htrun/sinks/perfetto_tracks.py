@@ -57,7 +57,7 @@ def thread_tracks(of: Track, events: Events) -> NDArray[np.uint64]:
 
 
 def counter_tracks(shape: Shape, events: Events, streams: Sequence[Stream], names: Names) -> list[NDArray[np.uint64]]:
-    """For each argument of a counter, the tracks of all ``events``."""
+    """For each argument of a counter, the track of each of ``events``."""
     import numpy as np
 
     pids = np.array([stream.pid for stream in streams], np.uint64)[events["stream"]]

@@ -65,7 +65,7 @@ def by_name(name: str) -> Format:
         if known.name == name:
             return known
     names = ", ".join(known.name for known in FORMATS)
-    raise HtrunError(f"unknown format {name!r}; known are {names}")
+    raise HtrunError(f"unknown format {name!r}; choose from {names}")
 
 
 def by_suffix(path: Path) -> Format | None:

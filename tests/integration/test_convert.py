@@ -111,7 +111,7 @@ def test_to_a_pipe(trace: Path) -> None:
     [
         ("out", [], "native format already; give --format"),
         ("out", ["--format", "ctf"], "native format already"),
-        ("out", ["--format", "xml"], "unknown format 'xml'; known are"),
+        ("out", ["--format", "xml"], "unknown format 'xml'; choose from"),
         ("there.csv", [], "it exists"),
         ("there.parquet", [], "it exists"),
         ("directory.csv", [], "it is a directory"),

@@ -158,7 +158,7 @@ def test_bad_outputs_are_told_before_the_program_runs(htrun: Htrun, program: Pat
         (("-o", tmp_path, "--format", "csv"), "it is a directory; this format is one file"),
         (("-o", tmp_path / "none" / "a.csv"), "No such file or directory"),
         (("-o", tmp_path / "old.csv" / "runs", "--format", "parquet"), "Not a directory"),
-        (("-o", tmp_path / "a", "--format", "xml"), "unknown format 'xml'; known are ctf, log, simple"),
+        (("-o", tmp_path / "a", "--format", "xml"), "unknown format 'xml'; choose from ctf, log, simple"),
         (("-o", old_trace), "the directory is not empty; give another, or -f to replace a trace"),
         (("-o", "/proc/1/trace"), "cannot write a trace to /proc/1/trace"),
         (("-o", "/proc/1/a.csv"), "cannot write /proc/1/a.csv"),

@@ -98,7 +98,7 @@ int main(void)
 
 
 BOTH = pytest.mark.parametrize("htrun", ["launcher", "portable"], indirect=True)
-"""With the launcher in assembly, and with that of machines on which htrun traces no programs."""
+"""With the launcher in assembly, and with the launcher for machines on which htrun does not trace programs."""
 
 
 @pytest.fixture
@@ -115,7 +115,8 @@ def check_times(result: Result) -> None:
     """The events of `EARLY` have the times at which the program emitted them."""
     times = [(event.time * 1000, event.args[0]) for event in result.events]
     assert len(times) == 1000
-    # A recorder that is not ready for ten milliseconds has read the clocks before; they are related to microseconds.
+    # Even if the recorder needs ten milliseconds to start, it has read the clocks before. Their relation is accurate to
+    # microseconds.
     later = [own for _, own in times[1:]]
     assert all(own - 1_000_000 < time < after + 1_000_000 for (time, own), after in zip(times[:-1], later, strict=True))
 
@@ -126,7 +127,7 @@ def recorder_of(htrun: Htrun) -> int:
 
 
 class Running:
-    """htrun, untraced, on a guest made of `WAITS`. ``pid``: the program's id."""
+    """A run of htrun without ptrace, with a guest that is compiled from `WAITS`. ``pid``: the program's id."""
 
     def __init__(self, htrun: Htrun, program: Path, *arguments: str, group: bool = False) -> None:
         self.htrun = htrun
@@ -139,7 +140,7 @@ class Running:
         self.pid = int(self.process.stdout.readline())
 
     def lines(self) -> list[str]:
-        """What the program prints until it exits."""
+        """The output of the program until it exits."""
         assert self.process.stdout
         return self.process.stdout.read().splitlines()
 
@@ -176,7 +177,7 @@ def test_threads(target: Target, toolchain: Toolchain, htrun: Htrun) -> None:
 
 @pytest.mark.parametrize("target", [NATIVE, AARCH64], ids=lambda target: target.name)
 def test_the_times_of_events_before_the_recorder_is_ready(target: Target, toolchain: Toolchain, htrun: Htrun) -> None:
-    """The native program has the recorder's clock; the other one has another."""
+    """The native program uses the recorder's clock. The other program uses a different clock."""
     done = htrun.directory / "done"
     late = replace(htrun, program=changed_htrun(htrun.directory, LATE.format(str(done))))
     result = late.run(toolchain.compile_text(EARLY, "early", target), done, options=UNTRACED).check()
@@ -184,7 +185,7 @@ def test_the_times_of_events_before_the_recorder_is_ready(target: Target, toolch
 
 
 def test_a_program_without_events_does_not_wait_for_numpy(tmp_path: Path, htrun: Htrun) -> None:
-    """Nor does its exit. Here, the import never ends."""
+    """The exit of the program does not wait for it, either. Here, the import never ends."""
     endless = tmp_path / "endless"
     (endless / "numpy").mkdir(parents=True)
     (endless / "numpy" / "__init__.py").write_text("import threading\nthreading.Event().wait()\n")
@@ -205,7 +206,7 @@ def test_forks(way: str, toolchain: Toolchain, htrun: Htrun) -> None:
 
 @BOTH
 def test_execs(toolchain: Toolchain, htrun: Htrun) -> None:
-    """More than there are rings: those of earlier images are used again."""
+    """More images than there are rings: the rings of earlier images are reused."""
     program = toolchain.compile(GUESTS / "ring_emitters.c")
     options = (*UNTRACED, "--hypertrace", f"{htrun.channel},max-clients=2048")
     result = htrun.run(program, "execs", "1200", "3", options=options)
@@ -226,7 +227,7 @@ def test_processes_and_threads(guest: str, toolchain: Toolchain, htrun: Htrun) -
 
 
 def test_children_that_are_killed_amid_an_event(toolchain: Toolchain, htrun: Htrun) -> None:
-    """All that they have published is recorded. The first process exits before; htrun waits for the others."""
+    """All published events are recorded. The first process exits earlier, and htrun waits for the other processes."""
     result = htrun.run(toolchain.compile(GUESTS / "exact_killed_children.c"), options=UNTRACED)
     emitters = by_emitter(result.check().events)
     for line in result.stdout.splitlines():
@@ -304,7 +305,7 @@ def test_a_signal_to_the_group_arrives_once(waits: Path, htrun: Htrun) -> None:
         else:
             os.kill(running.process.pid, signal.SIGHUP)
         assert running.process.stdout.readline() == f"{int(signal.SIGHUP)} -1\n"
-        # Two signals of one kind that are pending at once are one.
+        # Two pending signals with the same number are merged.
         wait_until(lambda: _pending(running.process.pid) == 0, "htrun takes the signal")
     assert running.lines() == []
     assert running.status() == 7
@@ -313,7 +314,7 @@ def test_a_signal_to_the_group_arrives_once(waits: Path, htrun: Htrun) -> None:
 @BOTH
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGSEGV, signal.SIGKILL, signal.SIGRTMIN])
 def test_death_by_a_signal(number: signal.Signals, waits: Path, htrun: Htrun) -> None:
-    """The program's, and that of htrun itself."""
+    """The exit status is the program's, or that of htrun itself."""
     running = Running(htrun, waits, "1")
     os.kill(running.pid, number)
     assert running.status() == -number
@@ -349,7 +350,7 @@ def _state(pid: int) -> str:
 
 @BOTH
 def test_the_end_of_the_recorder(waits: Path, htrun: Htrun) -> None:
-    """If it is killed or asked to end, the program is killed. In the second case, everything is written."""
+    """If it is killed or requested to end, the program is killed. In the second case, all events are written."""
     running = Running(htrun, waits, "1")
     tell_to_end(recorder_of(htrun))
     assert running.status() == -signal.SIGKILL
@@ -361,7 +362,7 @@ def test_the_end_of_the_recorder(waits: Path, htrun: Htrun) -> None:
 
 @BOTH
 def test_what_is_recorded_after_htrun_was_killed(toolchain: Toolchain, htrun: Htrun) -> None:
-    """The program dies with htrun; the events are written all the same."""
+    """The program dies with htrun. The events are written nevertheless."""
     command = [*htrun.command(*UNTRACED), str(toolchain.compile(GUESTS / "exact_killed.c"))]
     environment = os.environ | {leftovers.VARIABLE: str(htrun.directory)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
@@ -377,7 +378,8 @@ def test_what_is_recorded_after_htrun_was_killed(toolchain: Toolchain, htrun: Ht
 
 @BOTH
 def test_what_the_program_inherits(htrun: Htrun) -> None:
-    """Its environment with the two variables, and one descriptor more; nothing traces or filters it."""
+    """Its environment has the two variables, and it has one additional descriptor. It is neither traced nor
+    filtered."""
     script = 'env; echo; ls /proc/$$/fd; grep -E "TracerPid|Seccomp:|SigBlk|SigIgn|NoNewPrivs" /proc/$$/status'
     command = ["bash", "-c", script]
     alone = subprocess.run(command, input="", capture_output=True, text=True, check=True, env=os.environ | {})

@@ -140,7 +140,7 @@ def test_started_by_a_script(machine: Path, htrun: Htrun) -> None:
     assert result.stdout.splitlines() == ["-m", "64", *added(htrun, ",addr=5"), *NAMES, "-accel", "xen"]
     (line,) = result.stderr.splitlines()
     assert (
-        "starts a machine without the hypertrace device, so its events are not recorded: the accelerator xen runs"
+        "starts a machine without the hypertrace device, so its events are not recorded: the accelerator xen executes"
         in line
     )
     assert result.summary["warnings"] == {"no-device": 1}
@@ -281,8 +281,8 @@ def test_a_machine_beside_a_program(toolchain: Toolchain, htrun: Htrun, tmp_path
     [
         (["-accel", "kvm"], "under KVM, htrun can't see the machine's stores"),
         (["-enable-kvm"], "under KVM, htrun can't see the machine's stores"),
-        (["-M", "accel=xen"], "the accelerator xen runs"),
-        (["-accel", "kvm", "-accel", "hvf"], "the accelerator hvf runs"),
+        (["-M", "accel=xen"], "the accelerator xen executes"),
+        (["-accel", "kvm", "-accel", "hvf"], "the accelerator hvf executes"),
         (["-M", "microvm"], "the machine type microvm has no PCI bus for the hypertrace device: add pcie=on"),
         (["-machine", "type=isapc"], "the machine type isapc has no PCI bus"),
         (["-M", "none", "-device", "hypertrace"], "the machine type none has no PCI bus"),

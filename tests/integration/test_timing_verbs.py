@@ -75,12 +75,14 @@ def test_spans_in_which_an_event_trapped(tmp_path: Path, toolchain: Toolchain) -
     trapped = every["trapped"]
     assert (trapped["count"], trapped["included"]) == (1, True)
     assert trapped["total"] > every["raw"]["median"]
-    assert "one of them holds an event that trapped" in hypertrace("stat", "store", "--all", directory=tmp_path).stdout
+    assert (
+        "one of them contains an event that trapped" in hypertrace("stat", "store", "--all", directory=tmp_path).stdout
+    )
     [usual] = told(tmp_path, "stat", "store")["spans"]
     assert (usual["count"], usual["trapped"]) == (every["count"] - 1, {**trapped, "included": False})
     assert usual["raw"]["total"] == pytest.approx(every["raw"]["total"] - trapped["total"])
     text = hypertrace("stat", "store", directory=tmp_path).stdout
-    assert re.search(r"job: one more holds an event that trapped, .*, left out here; --all includes it\n", text)
+    assert re.search(r"job: one more contains an event that trapped, .*, left out here; --all includes it\n", text)
 
 
 def test_one_sample_is_told(traces: Path) -> None:

@@ -104,7 +104,7 @@ def test_meaning(text: str, expected: list[int]) -> None:
         ("", "syntax"),
         ("arg1 ==", "syntax"),
         ("arg1 = 1", "syntax"),
-        ("arg9 == 1", "no field 'arg9'; known are absent, arg1"),
+        ("arg9 == 1", "no field 'arg9'; choose from absent, arg1"),
         ("__import__('os').system('id')", "not understood"),
         ("arg1.dtype", "not understood"),
         ("arg1[0]", "not understood"),

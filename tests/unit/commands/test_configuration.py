@@ -167,7 +167,7 @@ def test_a_device_is_that_of_a_run(files: Files) -> None:
         ("[htrun]\noverflow = 'x'\n", "{}: [htrun] overflow x: must be one of block, drop, overwrite"),
         ("[htrun]\nhypertrace = ',args=65'\n", "{}: [htrun] hypertrace ,args=65: args must be a number from 1 to 64"),
         ("[htrun.stat]\ndecode = true\n", "{}: [htrun] stat: must not be a table"),
-        ("[hypertrance]\n", "{}: hypertrance: there is no such table; known are [htrun] and [hypertrace]"),
+        ("[hypertrance]\n", "{}: hypertrance: there is no such table; choose from [htrun] and [hypertrace]"),
         ("htrun = 1\n", "{}: htrun: must be a table: write [htrun]"),
         ("[htrun\n", "{} is not valid TOML: "),
     ],

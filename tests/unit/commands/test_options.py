@@ -156,7 +156,7 @@ def test_the_programs_words_are_its_own(arguments: list[str], program: tuple[str
         (["--via", "ring", "--timestamp", "ordered", "app"], "--via ring and --timestamp ordered exclude each other"),
         (["-trace", "guest*,size=1", "app"], "unknown setting"),
         (["-o", "", "app"], "-o needs a value"),
-        (["-o", "a", "--format", "xml", "app"], "unknown format 'xml'; known are ctf, log"),
+        (["-o", "a", "--format", "xml", "app"], "unknown format 'xml'; choose from ctf, log"),
         (["--format", "csv", "app"], "--format csv needs an -o PATH"),
         (["-o", "a", "--format", "csv", "--format", "log", "app"], "--format log needs an -o PATH"),
         (["-o", "a", "-o", "b", "app"], "-o a and -o b: there can be only one native trace"),

@@ -1,4 +1,4 @@
-"""Rings of a channel are found, emptied and given back, and their records reach the sinks in one order a thread."""
+"""Rings of a channel are found, emptied and freed, and the records of each thread reach the sinks in order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Channel:
-    """A channel's rings, and what was asked of others about them."""
+    """A channel's rings, and the calls that were made for them."""
 
     def __init__(self, descriptor: int, layout: RingLayout) -> None:
         self.descriptor = descriptor
@@ -129,7 +129,7 @@ def test_ring_of_a_killed_thread_is_free_again() -> None:
 
 
 def test_the_exit_of_an_earlier_image_leaves_the_ring_of_a_later_one() -> None:
-    """An exec keeps the ids, and the later image has taken the ring that the earlier one has left."""
+    """An exec keeps the ids, and the later image has claimed the ring of the earlier image."""
     with channel(small_rings(rings=1, chunk=1)) as one:
         one.writer(1, cookie=10).emit(0)
         one.rings.ring_exited(0, owner_word(5, 1), 10, 1, one.source_of)
@@ -146,7 +146,7 @@ def test_the_exit_of_an_earlier_image_leaves_the_ring_of_a_later_one() -> None:
 
 def test_ring_of_a_thread_that_exits_after_few_events_is_free_at_once() -> None:
     with channel(small_rings(rings=1, chunk=1)) as one:
-        # Without a round, nothing is imported that takes long.
+        # Before the first round, no large package is imported.
         writer = one.writer(1)
         one.rings.exited(owner_word(5, 1), 1, one.source_of)
         assert writer.get(ring_layout.OWNER)
@@ -282,7 +282,7 @@ def test_exit_of_a_namesake_in_another_namespace_is_none() -> None:
     with channel() as one:
         writer = one.writer(1)
         writer.emit(0)
-        # Found as host thread 77.
+        # This thread is found as host thread 77.
         one.found = Source(77, Stream(77, 5))
         assert not one.take()[77].ended
         one.rings.exited(owner_word(5, 1), 78, one.source_of)
@@ -373,7 +373,7 @@ def test_untouched_rings_take_no_memory() -> None:
 
 
 def machine_client(one: Channel, tid: int, answer: tuple[int, int]) -> Writer:
-    """A thread of a machine, which has given an ``answer``: the number, and its clock's reading."""
+    """A thread of a machine that has written an ``answer``: the number, and the reading of its clock."""
     writer = one.writer(tid)
     writer.put_half(ring_layout.FLAGS, ring_layout.IN_MACHINE)
     writer.put(ring_layout.ANSWER, answer[1])
@@ -382,7 +382,7 @@ def machine_client(one: Channel, tid: int, answer: tuple[int, int]) -> Writer:
 
 
 def test_times_of_machines_are_converted_by_their_answers() -> None:
-    """The thread's stamps are its numbers plus 10; its clock lags 5000 ticks after htrun's."""
+    """The thread's time stamps are its numbers plus 10. Its clock shows 5,000 ticks less than the clock of htrun."""
     with channel() as one:
         asked: list[int] = []
         now = 5008

@@ -1,4 +1,4 @@
-"""The rings of a program are watched as soon as it runs again after it has mapped one."""
+"""The rings of a program are watched from the moment when it runs again after it has mapped a ring."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from htrun.runner.client_threads import ClientThreads
 
 
 class Watched:
-    """In place of the rings."""
+    """A replacement for the rings."""
 
     def __init__(self) -> None:
         self.processes: set[int] = set()

@@ -1,4 +1,4 @@
-"""The kernel's records are decoded whatever their sizes are and whatever words they contain."""
+"""The kernel's records are decoded, whatever their sizes and their contents."""
 
 from __future__ import annotations
 

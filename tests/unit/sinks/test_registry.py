@@ -47,7 +47,7 @@ def test_no_two_formats_share_a_name_or_a_suffix() -> None:
 
 
 def test_an_unknown_format_is_refused_with_those_there_are() -> None:
-    with pytest.raises(HtrunError, match="unknown format 'xml'; known are ctf, log, simple, perfetto"):
+    with pytest.raises(HtrunError, match="unknown format 'xml'; choose from ctf, log, simple, perfetto"):
         by_name("xml")
 
 

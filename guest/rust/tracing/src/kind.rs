@@ -10,8 +10,8 @@ use crate::values::Values;
 
 const MOST_WORDS: usize = 64;
 
-/// `begin` is the id of an event that is no span, too. `fields`: the name of each field that is an argument, and the
-/// argument's type.
+/// `begin`: the id of the event that begins a span, or of an event outside spans. `fields`: the name and the type of each
+/// argument.
 pub struct Kind {
     begin: u64,
     end: u64,
@@ -53,7 +53,7 @@ impl Kind {
         hypertrace::emit_slice(self.end, &[number]);
     }
 
-    /// Emits an event that is no span's.
+    /// Emits an event that does not belong to a span.
     pub fn instant(&self, values: &Values) {
         let mut words = [0; MOST_WORDS];
         self.put(&mut words, values);
@@ -76,7 +76,7 @@ fn define(text: &mut String, name: &str, phase: &str, args: &[String]) -> u64 {
     id
 }
 
-/// The same in all processes (FNV-1a), and different from the small numbers that people choose.
+/// An id that is the same in all processes (FNV-1a) and differs from the small numbers that people choose.
 fn id(words: &[&str]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in words.join("\0").bytes() {
@@ -85,7 +85,7 @@ fn id(words: &[&str]) -> u64 {
     hash | 1 << 63
 }
 
-/// Names of fields may have dots.
+/// The name without dots, which names of fields may contain.
 fn identifier(name: &str) -> String {
     name.replace(|each: char| !each.is_ascii_alphanumeric(), "_")
 }

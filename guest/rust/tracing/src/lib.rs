@@ -7,10 +7,10 @@
 //! tracing_subscriber::registry().with(hypertrace_tracing::Layer::new()).init();
 //! ```
 //!
-//! A span is recorded from its creation until it is closed. The threads that enter it do not matter. Its key is its
-//! number, which is the first argument, `span`. Fields that are numbers or truth values are arguments, as many as the
-//! channel has room for; the first span or event of a call site decides which, and their types. htrun knows the names
-//! without a file. Without htrun, the layer does nothing.
+//! A span lasts from its creation until it is closed, whichever threads enter it. Its key is its number, which is the
+//! first argument, `span`. Fields that are numbers or truth values become arguments, as far as the channel has room.
+//! The first span or event of a call site determines these fields and their types. htrun knows the names without a file
+//! of events. Without htrun, the layer does nothing.
 //!
 //! SPDX-License-Identifier: MIT
 

@@ -35,7 +35,7 @@ impl Values {
         &self.fields[..self.count]
     }
 
-    /// The value of a field, which `near` is a guess at the place of.
+    /// The value of a field. `near`: the place where the field probably is.
     pub fn get(&self, name: &str, near: usize) -> Option<Value> {
         let fields = self.fields();
         let guessed = fields.get(near).filter(|(each, _)| *each == name);
@@ -67,7 +67,7 @@ impl Visit for Values {
         self.put(field, Value::Bool(value));
     }
 
-    // Texts are no arguments of events.
+    // Arguments of events cannot be texts.
     fn record_debug(&mut self, _: &Field, _: &dyn Debug) {}
 }
 

@@ -135,7 +135,7 @@ def test_text_is_as_objdump_prints() -> None:
 
 
 def facts(store: Store) -> tuple[object, ...]:
-    """All facts about a store except its functions, and what they return for some registers."""
+    """All attributes of a store. Its functions are replaced by what they return for some registers."""
     registers = Registers(**{name: 0x1111_2222_3333 * number for number, (name, _) in enumerate(Registers._fields_)})
     names = ("address", "code", "bits", "size", "memory", "source", "byte_swapped", "text", "near", "plain_value")
     value = store.value(registers) if store.register_set is None else None
