@@ -11,7 +11,7 @@ SIZE, MOST = 0x1000, 200
 
 
 def mapped(numbers: list[int]) -> RingMaps:
-    """An address space whose threads got the rings with these numbers, in this order. Each piece is at another address."""
+    """An address space whose threads got the rings with these numbers, in order. Each piece is at another address."""
     maps, address = RingMaps(MOST), 0x10000
     for number in numbers:
         if maps.base_of(number) is None:
