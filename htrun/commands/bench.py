@@ -18,7 +18,7 @@ from htrun.commands.completion import complete_directory, complete_file
 from htrun.commands.export_arguments import refuse_all_but, targets_of
 from htrun.commands.input_files import events_of_program, input_path
 from htrun.commands.options import processors_of
-from htrun.commands.timing_arguments import add_choice, add_report_form, output_report, span_query_of
+from htrun.commands.timing_arguments import add_choice, add_report_form, add_undisturbed, output_report, span_query_of
 from htrun.commands.verdict_arguments import Verdicts, add_verdicts, print_comparison, verdicts_of
 from htrun.errors import HtrunError
 from htrun.reports import matrix as matrix_report
@@ -126,6 +126,7 @@ examples:
             help="set the frequency governor and turbo for constant speed during the bench (needs root)",
         )
         add_choice(parser)
+        add_undisturbed(parser)
         add_verdicts(parser)
         add_report_form(parser)
 
@@ -203,7 +204,11 @@ def _words_of(option: str, text: str) -> tuple[str, ...]:
 def _plan(arguments: argparse.Namespace) -> RunPlan:
     """The settings of the runs. Raises `HtrunError`."""
     processors = frozenset() if arguments.cpu is None else processors_of("--cpu", arguments.cpu)
-    options = (*["--no-config"] * arguments.no_config, *_words_of("--htrun", arguments.htrun))
+    options = (
+        *["--no-config"] * arguments.no_config,
+        *["--sched"] * arguments.undisturbed,
+        *_words_of("--htrun", arguments.htrun),
+    )
     return RunPlan(
         arguments.runs, arguments.warmup, processors, arguments.events, options, whole=not arguments.no_whole
     )

@@ -10,7 +10,7 @@ from htrun.analysis.timing.whole_program import WholeProgram
 from htrun.commands.completion import complete_file
 from htrun.commands.export_arguments import add_exports
 from htrun.commands.input_files import input_path
-from htrun.commands.timing_arguments import add_choice, span_query_of
+from htrun.commands.timing_arguments import add_choice, add_undisturbed, span_query_of
 from htrun.commands.verdict_arguments import add_verdicts, print_comparison, verdicts_of
 from htrun.errors import HtrunError
 from htrun.reports.comparison import FORMS, Side
@@ -72,6 +72,7 @@ examples:
             )
         )
         add_choice(parser)
+        add_undisturbed(parser)
         add_verdicts(parser)
         add_exports(parser, FORMS)
 
@@ -166,7 +167,7 @@ def _paths(arguments: argparse.Namespace) -> tuple[Sequence[Path], Sequence[Path
 def _refuse_choices(arguments: argparse.Namespace) -> None:
     """Raise `HtrunError` if an option selects events, since saved figures contain no events."""
     given = {"--between": arguments.between, "--intervals": arguments.intervals, "--by": arguments.by}
-    for option, value in (given | {"--all": arguments.all}).items():
+    for option, value in (given | {"--all": arguments.all, "--undisturbed": arguments.undisturbed}).items():
         if value:
             raise HtrunError(
                 f"{option}: JSON contains figures, not events; use this option of hypertrace stat or bench"

@@ -62,7 +62,7 @@ def add_undisturbed(parser: argparse.ArgumentParser) -> None:
         "--undisturbed",
         action="store_true",
         help="leave out spans during which the thread was preempted, waited or was moved to another processor, or that "
-        "contain page faults or trapped events (needs a trace that was recorded with htrun --sched)",
+        "contain page faults or trapped events. A trace must have been recorded with htrun --sched; bench does so",
     )
 
 

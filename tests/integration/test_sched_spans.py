@@ -42,6 +42,7 @@ class Run:
     """A run of the guest ``sched_spans``. ``told``: what it has printed for each span, in the order of the spans: its
     kind, and its processor time in ns, at least and at most."""
 
+    program: Path
     trace: Path
     told: list[tuple[str, int, int]]
 
@@ -63,7 +64,7 @@ def run(toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Run:
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=240)
     assert done.stderr == ""
     lines = [[int(word) for word in line.split()] for line in done.stdout.splitlines()]
-    return Run(directory / "trace", [(KINDS[kind], least, most) for kind, least, most in lines])
+    return Run(program, directory / "trace", [(KINDS[kind], least, most) for kind, least, most in lines])
 
 
 def test_processor_times_and_reasons(run: Run) -> None:
@@ -130,3 +131,16 @@ def test_the_slowest_spans_have_reasons(run: Run) -> None:
         assert span["on_cpu"]["time"] + span["on_cpu"]["preempted"] + span["on_cpu"]["waited"] == span["duration"]
     shown = hypertrace("slowest", run.trace, "blocked", "-n", "1").stdout
     assert "; waited " in shown
+
+
+def test_bench_and_compare_use_undisturbed_spans(run: Run, tmp_path: Path) -> None:
+    program = [str(run.program), "20", str(min(os.sched_getaffinity(0)))]
+    events = str(run.trace.parent / "events.toml")
+    options = ["--no-whole", "--runs", "2", "--warmup", "0", "--undisturbed", "--events", events]
+    hypertrace("bench", *options, "-o", tmp_path / "bench", "--json", tmp_path / "a.json", "--", *program)
+    spans = json.loads((tmp_path / "a.json").read_text())["spans"]
+    assert [(span["name"], len(span["runs"])) for span in spans] == [("quiet", 2)]
+    compared = hypertrace("compare", run.trace, run.trace, "--undisturbed", "--json", "-")
+    assert [span["name"] for span in json.loads(compared.stdout)["spans"]] == ["quiet"]
+    saved = hypertrace("compare", tmp_path / "a.json", tmp_path / "a.json", "--undisturbed", status=125)
+    assert "--undisturbed" in saved.stderr
