@@ -37,7 +37,7 @@ def run(options: RunOptions, launcher: Launcher) -> NoReturn:
     try:
         if launch.kind is ProgramKind.SYSTEM:
             launch = _with_device(launch, options, channel)
-        if options.sched:
+        if options.sched and hosts.can_trace():
             from htrun.sched.event import require_events
 
             require_events()

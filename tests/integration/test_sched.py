@@ -21,7 +21,7 @@ from htrun.events.records import RING_SITE
 from htrun.events.syscalls import ARCH_X86_64, table
 from tests.support import simple
 from tests.support.requirements import missing, require_perf_events
-from tests.support.run import HTRUN, Htrun, changed_htrun
+from tests.support.run import HTRUN, Htrun, changed_htrun, portable_htrun
 from tests.support.toolchain import Toolchain
 
 GUESTS = Path(__file__).parent / "guests"
@@ -180,3 +180,15 @@ def test_a_kernel_that_refuses_is_told_before_the_program_runs(htrun: Htrun, tmp
     )
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_host_without_a_tracer_says_so(htrun: Htrun, tmp_path: Path) -> None:
+    """There, no code for the host's system calls exists."""
+    program = portable_htrun(tmp_path)
+    without = "def none():\n    raise AssertionError('no host')\nhosts.current = none\n"
+    main = "from htrun.commands.run import main\n"
+    program.write_text(program.read_text().replace(main, without + main))
+    result = Htrun(htrun.directory, program).run("true", options=("--sched", "--via", "ring"))
+    assert result.status == 125
+    assert result.stderr.startswith("htrun: cannot trace")
+    assert result.stderr.count("\n") == 1
