@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import resource
 import time
 from pathlib import Path
 
@@ -24,6 +25,8 @@ _EXCLUDE_KERNEL, _WATERMARK, _SAMPLE_ID_ALL = 1 << 5, 1 << 14, 1 << 18
 _USE_CLOCKID, _CONTEXT_SWITCH = 1 << 25, 1 << 26
 _FORMAT_LOST = 1 << 4
 _FLAG_FD_CLOEXEC = 1 << 3
+_SPARE = 32
+"""The number of descriptors below the limit that are left for the other parts of htrun (`htrun.runner.limits`)."""
 _PARANOID = Path("/proc/sys/kernel/perf_event_paranoid")
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -88,6 +91,10 @@ def _open(tid: int, wake_at: int, read_format: int) -> int:
     if descriptor < 0:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
+    # The kernel gives the lowest number that is free.
+    if descriptor >= resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE:
+        os.close(descriptor)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     return descriptor
 
 

@@ -192,3 +192,17 @@ def test_a_host_without_a_tracer_says_so(htrun: Htrun, tmp_path: Path) -> None:
     assert result.status == 125
     assert result.stderr.startswith("htrun: cannot trace")
     assert result.stderr.count("\n") == 1
+
+
+def test_descriptors_are_left_for_the_recording(toolchain: Toolchain, tmp_path: Path) -> None:
+    """With more threads than files that may be open, the events of the first threads are recorded."""
+    program, summary = toolchain.compile(GUESTS / "many_threads.c"), tmp_path / "summary"
+    options = ["--sched", "--summary", str(summary), "-o", str(tmp_path / "trace")]
+    script = ["sh", "-c", 'ulimit -n 64; exec "$@"', "sh", str(HTRUN), *options, str(program), "100", "20"]
+    done = subprocess.run(script, capture_output=True, text=True, check=True, timeout=240)
+    assert done.stderr.startswith("htrun: warning: --sched does not record all threads: ")
+    assert done.stderr.count("\n") == 1
+    found = json.loads(summary.read_text())
+    assert (found["failure"], found["warnings"].keys()) == (None, {"sched"})
+    assert found["kinds"]["sched_switch_in"] > 0
+    assert found["kinds"]["guest_hypertrace"] == 6 * 100 + 3 * 20
