@@ -56,12 +56,19 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class _Signal(NamedTuple):
-    """A signal that was received. ``code``: si_code; 0 or less if a process has sent the signal. ``value``: the value
-    that was passed to sigqueue(3)."""
+    """A signal that was received. ``code``: si_code; 0 or less if a process has sent the signal. ``sender``: the id of
+    this process. ``value``: the value that was passed to sigqueue(3)."""
 
     number: int
     code: int
+    sender: int
     value: int
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether another process has sent the signal. A write to a pipe whose reader is gone sends SIGPIPE to the
+        writer as if by kill(2) (fs/pipe.c)."""
+        return self.code <= 0 and self.sender != os.getpid()
 
 
 def serve(numbers: str) -> NoReturn:
@@ -74,13 +81,13 @@ def serve(numbers: str) -> NoReturn:
     witness = _Witness()
     try:
         to_recorder = os.open(f"/proc/{recorder}/fd/{status}", os.O_WRONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except OSError as error:
+        if not _has_no_writer(pipe):
+            os.kill(program, signal.SIGKILL)
+            sys.stderr.write(f"htrun: cannot reach the recorder, process {recorder}: {error.strerror}\n")
+            os._exit(_OWN_FAILURE)
         # The recorder is dead, which the other pipe will report, too.
         to_recorder = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-    except OSError as error:
-        os.kill(program, signal.SIGKILL)
-        sys.stderr.write(f"htrun: cannot reach the recorder, process {recorder}: {error.strerror}\n")
-        os._exit(_OWN_FAILURE)
     _Supervisor(program, witness, pipe, to_recorder).run()
 
 
@@ -132,9 +139,9 @@ class _Supervisor:
         for one in iter(lambda: _next_signal(self._signals), None):
             if one.number == signal.SIGCHLD:
                 self._reap()
-            if self._witness is not None and (one.number != signal.SIGCHLD or one.code <= 0):
+            if self._witness is not None and (one.number != signal.SIGCHLD or one.is_sent):
                 for_all = self._witness.has_got(one.number)
-                if one.code <= 0 and not for_all:
+                if one.is_sent and not for_all:
                     self._pass_on(one)
 
     def _pass_on(self, one: _Signal) -> None:
@@ -248,10 +255,16 @@ def _signal_descriptor() -> int:
 def _next_signal(descriptor: int) -> _Signal | None:
     """The next pending signal; None if there is none."""
     try:
-        number, _, code, *_, value = _SIGNAL_INFO.unpack(os.read(descriptor, _SIGNAL_INFO.size))
+        number, _, code, sender, *_, value = _SIGNAL_INFO.unpack(os.read(descriptor, _SIGNAL_INFO.size))
     except BlockingIOError:
         return None
-    return _Signal(number, code, value)
+    return _Signal(number, code, sender, value)
+
+
+def _has_no_writer(pipe: int) -> bool:
+    poll = select.poll()
+    poll.register(pipe, 0)
+    return any(events & select.POLLHUP for _, events in poll.poll(0))
 
 
 def _stop_like(number: int) -> None:

@@ -1,0 +1,78 @@
+"""The supervisor of a program that is not traced."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+SUPERVISED = """
+import os, signal
+from htrun.runner import supervisor
+
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it.
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+program = os.fork()
+if program == 0:
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.execvp("sleep", ["sleep", "1000"])
+{recorder}
+supervisor.serve(f"{{recorder}},{{status}},{{program}},{{pipe}}")
+"""
+DEAD = """
+recorder = os.fork()
+if recorder == 0:
+    os._exit(0)
+os.waitid(os.P_PID, recorder, os.WEXITED{options})
+pipe, writer = os.pipe()
+os.close(writer)
+status = 7
+"""
+"""``options``: whether the dead recorder was reaped."""
+DIES_WHEN_IT_IS_REACHED = """
+reader, status = os.pipe()
+pipe, writer = os.pipe()
+recorder = os.fork()
+if recorder == 0:
+    signal.pause()
+os.close(reader)
+os.close(status)
+os.close(writer)
+opened = os.open
+
+def open_pipe(path, *arguments):
+    descriptor = opened(path, *arguments)
+    if path == f"/proc/{recorder}/fd/{status}":
+        os.kill(recorder, signal.SIGKILL)
+        os.waitid(os.P_PID, recorder, os.WEXITED | os.WNOWAIT)
+    return descriptor
+
+os.open = open_pipe
+"""
+
+
+def supervised(recorder: str) -> tuple[int, str]:
+    """The exit status and standard error of a supervisor. ``recorder``: code that makes the recorder."""
+    code = SUPERVISED.format(recorder=recorder)
+    done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, timeout=120)
+    return done.returncode, done.stderr
+
+
+def test_a_recorder_that_is_dead_already() -> None:
+    assert supervised(DEAD.format(options="")) == (-signal.SIGKILL, "")
+    assert supervised(DEAD.format(options=" | os.WNOWAIT")) == (-signal.SIGKILL, "")
+
+
+def test_a_recorder_that_dies_before_it_hears_of_the_supervisor() -> None:
+    """The supervisor gets SIGPIPE, which it must not pass on to the program."""
+    assert supervised(DIES_WHEN_IT_IS_REACHED) == (-signal.SIGKILL, "")
+
+
+def test_a_recorder_that_cannot_be_reached() -> None:
+    """It is alive, but does not have the pipe."""
+    code = "recorder, status = os.getpid(), 999\npipe, writer = os.pipe()"
+    message = "htrun: cannot reach the recorder, process "
+    status, said = supervised(code)
+    assert status == 125
+    assert said.startswith(message)
+    assert said.endswith(": No such file or directory\n")
