@@ -119,7 +119,7 @@ examples:
         parser.add_argument(
             "--htrun", default="", metavar="OPTIONS", help="further options of htrun, such as '--timestamp tsc'"
         )
-        parser.add_argument("--no-whole", action="store_true", help="do not run the program without htrun")
+        parser.add_argument("--no-whole", action="store_true", help="skip the runs without htrun")
         parser.add_argument(
             "--tune",
             action="store_true",

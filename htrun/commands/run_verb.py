@@ -27,6 +27,6 @@ class RunCommand:
 
 
 def run_htrun(words: Sequence[str]) -> int | None:
-    """Run htrun if the first of ``words`` is the verb. Returns the exit code, unless a program is run; None for another
-    verb."""
+    """Run htrun if the first of ``words`` is the verb. Returns None for another verb. Returns the exit code if there
+    was no program to run; otherwise, this process becomes the program."""
     return run_words(words[1:]) if words[:1] == [NAME] else None

@@ -21,7 +21,8 @@ class SlowestCommand:
     examples = """
 For each span, slowest prints the duration relative to the median of its name, the spans within it, and the longest gaps
 between these. For each gap, it prints the overlapping spans of other threads. If the thread waited for a lock, one of
-these spans belongs to the thread that held the lock. It covers the wait, and ends shortly before the wait ends.
+these spans belongs to the thread that held the lock. It lasts for nearly all of the wait, and ends shortly before
+the waiting thread continues.
 Overlapping spans of the same name are not printed, since those threads wait for the same lock. With a key, a span may
 begin in one thread and end in another. Such a span contains spans of the first thread until that thread's next span of
 this name begins, and spans of the last thread after that thread's previous span of this name has ended.

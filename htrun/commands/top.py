@@ -34,9 +34,9 @@ class TopCommand:
     """Show a run live in the terminal: rates, spans, the latest events."""
 
     examples = """
-top follows TRACE until its run ends, or until you press q or Ctrl-C. Without TRACE, top runs the program after --,
-which may be preceded by options of htrun. The output of the program is shown after it has exited. If standard output is
-not a terminal, top only prints a summary: of TRACE in its present state, or of the whole run of the program.
+top follows TRACE until its run ends, or until you press q or Ctrl-C. Without TRACE, top runs the program after --.
+Options of htrun may precede the program. Its output is shown after it has exited. If standard output is not a
+terminal, top only prints a summary: of TRACE in its present state, or of the whole run of the program.
 
 examples:
   hypertrace top trace

@@ -242,7 +242,9 @@ def _metadata_text(path: Path) -> str:
         with (path / "metadata").open("rb") as file:
             raw = file.read(_MOST_METADATA + 1)
     except NotADirectoryError:
-        raise HtrunError(f"{path} is not a trace: it is not a directory, but htrun -o writes one") from None
+        raise HtrunError(
+            f"{path} is not a trace: it is not a directory; htrun -o writes traces as directories"
+        ) from None
     except FileNotFoundError:
         what = "it has no file 'metadata'" if path.is_dir() else "it does not exist"
         raise HtrunError(f"{path} is not a trace: {what}") from None

@@ -65,7 +65,7 @@ class Bits:
     def __call__(self, value: int) -> str:
         rest = value & ~self.mask
         texts = []
-        # A name for several bits replaces the names of its parts.
+        # A name for several bits replaces the names of the single bits.
         for bits, name in sorted(self.names, key=lambda each: -each[0].bit_count()):
             if rest & bits == bits:
                 texts.append((bits, name))

@@ -21,7 +21,7 @@ def make(directory: Path, goal: str, *words: str, what: str) -> str:
     if shutil.which("make") is None:
         raise HtrunError("the guest library is built with make, which is missing; install it (Debian's package make)")
     command = ["make", "--silent", "--no-print-directory", "-C", str(directory), goal, *words]
-    # If htrun itself is run by make, this make must not inherit its variables.
+    # A make that runs htrun must not pass its variables on to the make that builds the library.
     environment = {
         name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")
     }

@@ -61,7 +61,7 @@ class Registers(ctypes.Structure):
         raise NotImplementedError
 
     def below_stack(self, size: int) -> int:
-        """The start of ``size`` bytes below the thread's stack, which its code does not use now."""
+        """The address of ``size`` bytes below the thread's stack that the thread does not use now."""
         raise NotImplementedError
 
     def copy(self) -> Self:

@@ -144,8 +144,8 @@ def start(words: Sequence[str], executable: str) -> NoReturn:
 
 
 def restore_actions_of_python() -> None:
-    """Give the two signals that Python ignores since its start their default actions. Which actions they had before is
-    unknown."""
+    """Restore the default actions of the two signals that Python ignores. The actions that they had before Python
+    started are unknown."""
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
 

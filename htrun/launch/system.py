@@ -236,7 +236,9 @@ def _placed(wish: Option) -> dict[str, str]:
     if placed.pop("share", "on") in OFF:
         raise HtrunError(f"-device {wish.value}: the channel must be shared with htrun: remove share=off")
     if "memdev" in placed:
-        raise HtrunError(f"-device {wish.value}: its memory is the channel: remove memdev, or use --no-device")
+        raise HtrunError(
+            f"-device {wish.value}: the channel is the memory of this device, so remove memdev; or use --no-device"
+        )
     del placed["driver"]
     return placed
 

@@ -366,8 +366,8 @@ class ClientRing:
         return now - self._waits[1] >= _GRACE or self.unread() > self._layout.records // 2
 
     def _pieces(self, first: int, end: int) -> list[tuple[int, int, int]]:
-        """The records from ``first`` to ``end`` as ranges of positions: first, end, and the lap word of complete
-        records."""
+        """The positions of the records with the numbers ``first`` to ``end`` - 1. They are returned as ranges: the
+        first position, the position after the last one, and the lap word that a complete record of this range has."""
         records, pieces = self._layout.records, []
         while first < end:
             position = first % records

@@ -91,8 +91,8 @@ class Calls:
             self._denied.forget(thread.tid)
 
     def launching(self, stopped: StoppedThread) -> None:
-        """Keep the facts of the exec with which the first process becomes the program. If this exec succeeds, it will
-        be the first recorded call."""
+        """Keep the arguments of the execve(2) that starts the program. If this call succeeds, it will be the first
+        recorded call."""
         call = self.wait.look(stopped)
         self._first = call, self._pointed_to(stopped.thread, call)
 

@@ -171,7 +171,7 @@ def watch_rings(
         warnings.warn(
             Kind.RING_DAMAGED,
             client.tid,
-            f"thread {client.tid}, or another thread, overwrote its ring: the records in it are lost",
+            f"the ring of thread {client.tid} was overwritten: the records in it are lost",
         )
 
     rings = ClientRings(

@@ -3,8 +3,8 @@
 The kernel applies the strictest result of all filters (seccomp(2)), so htrun gets no stop for a denied call. But a
 thread that is resumed by PTRACE_SYSCALL stops before and after each call, whatever the filters return. Two stops for
 each call are slow, so only threads whose process has installed a filter are resumed in this way. The machine code of
-`CallWait` resumes by PTRACE_CONT, so it must not handle stops of these threads: it is not given the numbers of their
-streams.
+`CallWait` resumes by PTRACE_CONT, so it must not handle stops of these threads. Therefore it does not get the numbers
+of their streams.
 """
 
 from __future__ import annotations

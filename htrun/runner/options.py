@@ -106,7 +106,7 @@ class RunOptions(NamedTuple):
         )
 
     def untraced(self) -> RunOptions:
-        """These options for a program that cannot be traced."""
+        """The same options, changed for a program that cannot be traced."""
         return self._replace(no_ptrace=True)
 
     @property

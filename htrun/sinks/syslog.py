@@ -73,7 +73,9 @@ def open_sink(path: Path, facts: TraceFacts) -> SyslogSink:
             failure = error
         else:
             return SyslogSink(connection, str(path), shapes, decode=facts.decode)
-    raise HtrunError(f"cannot write to the system's log at {path}: {failure.strerror}; is it /dev/log?") from failure
+    raise HtrunError(
+        f"cannot write to the system's log at {path}: {failure.strerror}; the usual path is /dev/log"
+    ) from failure
 
 
 def _head(seconds: int) -> bytes:

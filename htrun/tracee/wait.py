@@ -209,7 +209,7 @@ class Waiter:
 
     def _death_of(self, tid: int) -> stops.Stop | None:
         """The death of a thread that cannot stop any more. Returns None if a live thread has the id: another thread has
-        taken over the id by an exec. Raises `TraceeDied` while no thread has the id."""
+        taken over the id by an exec. Raises `TraceeDied` if no thread has the id now."""
         try:
             seen = os.waitid(os.P_PID, tid, os.WEXITED | os.WNOHANG | os.WNOWAIT | WALL)
         except ChildProcessError:
@@ -267,9 +267,9 @@ class Waiter:
         return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT | WALL)
 
     def _take_hidden(self, known: set[int]) -> bool:
-        """Queue the deaths of the tracees that are now older than the first process. Returns whether the queue contains
-        any. A thread may be killed before an event has reported it. Such a thread must be reaped too, or its process
-        can neither exit nor exec."""
+        """Queue the deaths of those tracees that are older than the process that is now the first one. Returns whether
+        the queue contains any. A thread may be killed before an event has reported it. Such a thread must be reaped
+        too, or its process can neither exit nor exec."""
         looked_at: set[int] = set()
         for tid in known:
             if tid in looked_at:

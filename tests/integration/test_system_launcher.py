@@ -288,7 +288,7 @@ def test_a_machine_beside_a_program(toolchain: Toolchain, htrun: Htrun, tmp_path
         (["-M", "none", "-device", "hypertrace"], "the machine type none has no PCI bus"),
         (["-device", "hypertrace", "-device", "hypertrace,addr=5"], "a machine can have one hypertrace device"),
         (["-device", "hypertrace,share=off"], "the channel must be shared with htrun: remove share=off"),
-        (["-device", "hypertrace,memdev=m"], "its memory is the channel: remove memdev"),
+        (["-device", "hypertrace,memdev=m"], "the channel is the memory of this device, so remove memdev"),
         (["-object", "memory-backend-file,id=m,mem-path={channel},size=1M"], "must be shared with htrun: add share=on"),
         (["-device", "hypertrace", "-object", OBJECT], "a machine can have one hypertrace device"),
     ],

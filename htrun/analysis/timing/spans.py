@@ -274,7 +274,7 @@ class Pairer:
         """Count ``marks`` as unpaired."""
         if not len(marks):
             return
-        # A begin that precedes a loss may have lost its end. An end that follows a loss may have lost its begin.
+        # Lost events may include the end of a span that began before the loss, and the begin of one that ends after it.
         lost = np.zeros(len(marks), np.bool_)
         if self._epochs:
             last = self._epochs.last(marks, self._keyed)

@@ -57,5 +57,5 @@ def test_a_log_that_goes_away_is_a_failure_of_the_sink(tmp_path: Path) -> None:
 
 
 def test_where_there_is_no_log(tmp_path: Path) -> None:
-    with pytest.raises(HtrunError, match="No such file or directory; is it /dev/log"):
+    with pytest.raises(HtrunError, match="No such file or directory; the usual path is /dev/log"):
         open_sink(tmp_path / "log", TraceFacts(1))
