@@ -119,10 +119,10 @@ FILES: dict[str, dict[str, Numbers]] = {
     },
     "htrun/launch/launcher_shared.inc": {
         "The address of a plan": (("PLAN", launcher.ADDRESS),),
-        "What a plan is for: the first word of each": (("EXITS", launcher.EXIT),),
+        "The kinds of plans: the first word of a plan": (("EXITS", launcher.EXIT),),
         "A plan to exit": words(launcher.EXIT_FIELDS, "EXIT_"),
         "A plan to execute a program": words(launcher.EXEC_FIELDS, "EXEC_"),
-        "A failure in a table of them; the last has an error number of 0 and stands for all others": words(
+        "An entry of a table of failures; the last entry has the error number 0 and applies to all other errors": words(
             launcher.FAILURE_FIELDS, "FAILURE_"
         ),
     },
