@@ -24,6 +24,8 @@ _FIELDS = struct.Struct("<IIQQIIIIQI4x")
 EXCHANGE_OFFSET = 0x74
 """The offset in the header of the number (u32) that clients in machines answer (`htrun.rings.exchange`). The number 0
 needs no answer."""
+FIRST_EXCHANGE = 1
+"""The first number that needs an answer."""
 
 COUNTER_OFFSET = 0x78
 """The offset in the header of a reading of the host's counter: ticks (u64), CLOCK_MONOTONIC_RAW in ns (u64), and the

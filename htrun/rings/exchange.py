@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
+from htrun.channel.ring_layout import FIRST_EXCHANGE
 from htrun.rings.machine_clock import MachineClock, Rates, converted
 
 if TYPE_CHECKING:
@@ -65,11 +66,13 @@ class Exchange:
         *,
         pause: float,
         jumped: Callable[[int], None],
+        asked: int | None = None,
     ) -> None:
         """``read``: returns htrun's ticks; ``write``: writes a number to the header; ``rates_of``: returns the possible
         rates of the clock with a given number (`htrun.channel.ring_layout.CLOCK_TSC`). ``pause``: the minimum time from
         one number to the next, in seconds. ``jumped``: is called when a clock has jumped, with the size of the jump in
-        ticks."""
+        ticks. ``asked``: htrun's ticks just before `ring_layout.FIRST_EXCHANGE` was written to the header; None if no
+        number was written yet."""
         self._read = read
         self._write = write
         self._rates_of = rates_of
@@ -82,8 +85,12 @@ class Exchange:
         self._clocks: dict[int, MachineClock] = {}
         self._answers = self._jumps = 0
         self._rate = self._error = self._last_error = 0.0
-        self._first = read()
-        self.ask()
+        if asked is None:
+            self._first = read()
+            self.ask()
+        else:
+            self._first, self._number = asked, FIRST_EXCHANGE
+            self._asked[FIRST_EXCHANGE] = asked
 
     @property
     def account(self) -> ClockAccount | None:

@@ -61,14 +61,15 @@ class ClientThreads:
             return
         # The thread need not wait until its ring is watched, but the clocks must be read before it reads them, and its
         # own ids cannot be read when it is gone. If events are already recorded, some may be stores of this thread,
-        # which the drain must not take without those in the ring (`ThreadOrder`).
+        # which the drain must not take without those in the ring (`ThreadOrder`). A machine must be asked for the time
+        # before its first event.
         clocks, own = clocks_of_clients(self._recording.clock.source), _own_ids(thread)
 
         def begin() -> None:
             self._rings = watch_rings(self._channel, self._recording, self._warnings, self._source_of, clocks)
             self._add(self._rings, thread, own)
 
-        if self._recording.has_begun:
+        if self._recording.has_begun or thread.space.machine:
             begin()
         else:
             self._afterwards.add(begin)

@@ -15,21 +15,28 @@ from htrun.events.clock import tightest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from htrun.channel.file import Channel
     from htrun.events.clock import Clock, ClockSource
     from htrun.rings.client_clock import Conversion
 
 
 class Clocks(NamedTuple):
-    """The clocks of a run. ``of_clients``: see `clocks_of_clients`."""
+    """The clocks of a run. ``of_clients``: see `clocks_of_clients`. ``asked``: htrun's ticks just before clients in
+    machines were asked for the time of their clocks (`htrun.rings.exchange`)."""
 
     clock: Clock
     of_clients: Mapping[int, Conversion | None]
+    asked: int
 
     @classmethod
-    def read(cls) -> Clocks:
-        """Read the clocks for the first time. The program must not have started. Raises `HtrunError`."""
+    def read(cls, channel: Channel) -> Clocks:
+        """Read the clocks for the first time, and ask clients in machines for the time. The program must not have
+        started. Raises `HtrunError`."""
         clock = hosts.machine().best_clock()
-        return cls(clock, clocks_of_clients(clock.source))
+        of_clients, asked = clocks_of_clients(clock.source), clock.source.read()
+        if channel.rings is not None:
+            channel.write_header(ring_layout.EXCHANGE_OFFSET, ring_layout.FIRST_EXCHANGE.to_bytes(4, "little"))
+        return cls(clock, of_clients, asked)
 
 
 def clocks_of_clients(source: ClockSource) -> dict[int, Conversion | None]:

@@ -26,8 +26,8 @@ _TOLERANCE = 0.02
 """The largest error of a rate that is known only approximately, as a fraction of the rate."""
 
 
-def machine_exchange(channel: Channel, clock: Clock, warnings: Warnings) -> Exchange:
-    """The exchange with the machines that use ``channel``. ``clock``: htrun's clock."""
+def machine_exchange(channel: Channel, clock: Clock, warnings: Warnings, asked: int | None = None) -> Exchange:
+    """The exchange with the machines that use ``channel``. ``clock``: htrun's clock. ``asked``: see `Exchange`."""
 
     def write(number: int) -> None:
         channel.write_header(ring_layout.EXCHANGE_OFFSET, number.to_bytes(4, "little"))
@@ -47,6 +47,7 @@ def machine_exchange(channel: Channel, clock: Clock, warnings: Warnings) -> Exch
         lambda number: _rates(number, clock),
         pause=_PAUSE,
         jumped=jumped,
+        asked=asked,
     )
 
 

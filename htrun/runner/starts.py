@@ -106,7 +106,7 @@ class UntracedProgram(Start):
         from htrun.runner import supervisor
         from htrun.runner.clocks import Clocks
 
-        self.clocks = Clocks.read()
+        self.clocks = Clocks.read(channel)
         """Read now, because the program runs before the recorder is ready."""
         channel.await_stores()
         self._launcher = launcher

@@ -57,7 +57,7 @@ class UntracedRun(RecordedRun):
             source_of = self._lives.source_of
             self._rings = watch_rings(channel, self._recording, self._warnings, source_of, clocks.of_clients)
             # htrun cannot know whether a virtual machine will use the channel, so it always prepares the exchange.
-            self._rings.exchange = machine_exchange(channel, self._recording.clock, self._warnings)
+            self._rings.exchange = machine_exchange(channel, self._recording.clock, self._warnings, clocks.asked)
 
     def run(self) -> None:
         """Record events until no process of the run is left or, if the supervisor was killed, until no process that has

@@ -14,7 +14,7 @@ import htrun as reader
 from lab.once import make_once
 from tests.support.documents import fenced
 from tests.support.requirements import require_kvm, require_tool
-from tests.support.run import Htrun, Result
+from tests.support.run import Htrun, Result, changed_htrun
 from tests.support.targets import AARCH64, NATIVE, RISCV64, S390X, Target
 from tests.support.toolchain import ROOT, WARNINGS
 from tests.system.machines import GUESTS, installed_qemu
@@ -28,6 +28,19 @@ FLAGS = (
 MACHINE = ("-m", "64", "-nodefaults", "-display", "none", "-serial", "stdio")
 TCG, KVM = ("-accel", "tcg"), ("-accel", "kvm")
 RING_INDEX, ECHO_INDEX = 7, 8
+LATE = """
+import fcntl, termios, time
+from htrun.runner import untraced_run
+
+class Late(untraced_run.UntracedRun):
+    def __init__(self, link, *arguments):
+        # The supervisor has sent a message when it began, and it sends others when the machine has exited.
+        while int.from_bytes(fcntl.ioctl(link.messages, termios.FIONREAD, bytes(4)), "little") < 2:
+            time.sleep(0.01)
+        super().__init__(link, *arguments)
+
+untraced_run.UntracedRun = Late
+"""
 PATIENCE = 3600
 """The time limit in seconds. KVM without hardware support executes each instruction in the kernel: an event takes 100
 us."""
@@ -195,3 +208,13 @@ def test_a_translated_machine_may_store_to_a_device_with_rings(htrun: Htrun, bar
     result = boot(htrun, bare, *TCG, via="ring", count="10s").check()
     assert [event.args[0] for event in result.events] == list(range(10))
     assert result.summary["ring_events"] == 0
+
+
+def test_times_of_a_machine_that_exits_before_the_recorder_is_ready(bare: Path, tmp_path: Path) -> None:
+    htrun = Htrun(tmp_path, changed_htrun(tmp_path, LATE))
+    result = boot(htrun, bare, *TCG, via="auto", count="3000", options=("--no-ptrace",))
+    check(result, 3000)
+    assert result.summary["machine_clock"]["answers"] > 0
+    times = [event.time for event in result.events]
+    assert times == sorted(times)
+    assert times[0] < times[-1]

@@ -55,7 +55,7 @@ def test_module_readme_names_all_there_is() -> None:
     sources = sources.replace((ROOT / "guest" / "linux-module" / "qemu-hypertrace-example.c").read_text(), "")
     header = (ROOT / "guest" / "linux-module" / "include" / "linux" / "qemu-hypertrace.h").read_text()
     parameters = re.findall(r"^MODULE_PARM_DESC\((\w+),", sources, re.MULTILINE)
-    functions = re.findall(r"^(?:static inline )?(?:u64|void) \*?(\w+)\([^;{]*\);$", header, re.MULTILINE)
+    functions = re.findall(r"^(?:static __always_inline )?(?:u64|void) \*?(\w+)\([^;{]*\);$", header, re.MULTILINE)
     assert len(parameters) > 2
     assert len(functions) > 4
     assert sorted(told) == sorted([*parameters, *functions])

@@ -58,6 +58,16 @@ def test_a_thread_that_may_have_emitted_by_stores_waits(watched: list[Watched]) 
     assert [each.processes for each in watched] == [{os.getpid()}]
 
 
+def test_a_machine_waits_until_it_is_asked_for_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    rings, exchange, thread = MagicMock(exchange=None), MagicMock(), mapping_thread()
+    thread.space.machine = True
+    monkeypatch.setattr(client_threads, "watch_rings", lambda *_: rings)
+    monkeypatch.setattr(client_threads, "clocks_of_clients", lambda _source: {})
+    monkeypatch.setattr("htrun.runner.machine_exchange.machine_exchange", lambda *_: exchange)
+    ClientThreads(MagicMock(), {}, MagicMock(has_begun=False), MagicMock(), Afterwards()).mapped(thread)
+    assert rings.exchange is exchange
+
+
 def test_an_error_at_the_exit_of_a_thread_ends_the_recording_only(monkeypatch: pytest.MonkeyPatch) -> None:
     rings, recording, error = MagicMock(processes={os.getpid()}), MagicMock(has_begun=True), ValueError()
     rings.exited.side_effect = error
