@@ -119,6 +119,7 @@ class ClientThreads:
         try:
             rings.exited(owner_word(*ids), thread.tid, lambda client: self._recording.source_of(thread, client))
         except Exception as error:
+            # This code runs in the tracer. An error of the recording must not end the program.
             self._recording.fail(error)
 
     def _source_of(self, client: Client) -> Source:

@@ -46,6 +46,7 @@ class MemoryOperand(NamedTuple):
     """
 
     base: str | None
+    # mypy compares the field with the method of tuples that has this name. Nobody calls it.
     index: str | None  # type: ignore[assignment]
     scale: int
     displacement: int
