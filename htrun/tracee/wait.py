@@ -232,35 +232,50 @@ class Waiter:
         while True:
             if self._calls is not None and (stop := self._calls.stopped()) is not None:
                 return stop
-            if self._take_all() or (not first.is_oldest and self._take_hidden(set(known))):
+            # The order matters: if no tracee is alive when the stops are taken, all deaths are there to be taken.
+            any_alive = self._take_stops()
+            self._take_deaths()
+            if self._queue or (not first.is_oldest and self._take_hidden(set(known))):
                 return self._queue.popleft()
             if not first.reported and (status := first.death()) is not None:
                 first.reported = True
                 return first.pid, status
-            if not any(tid != first.pid for tid in known) and self._is_gone(first):
+            is_last = not any_alive or all(tid == first.pid for tid in known)
+            if is_last and self._is_gone(first):
                 return None
             signal.sigwaitinfo({signal.SIGCHLD})
 
     def _take_all(self) -> bool:
         """Queue the stops of all stopped tracees, then all deaths except the death of the first process. Returns
-        whether the queue contains any.
+        whether the queue contains any."""
+        self._take_stops()
+        self._take_deaths()
+        return bool(self._queue)
+
+    def _take_stops(self) -> bool:
+        """Queue the stops of all stopped tracees. Returns whether any tracee is alive: a wait for stops alone fails if
+        all tracees are dead (kernel/exit.c, wait_consider_task).
 
         The oldest tracee comes first. The kernel checks the newest tracee first (kernel/ptrace.c, __ptrace_link): if
         new threads are created all the time, it would never report the thread that is about to stop the creation of
         threads.
         """
-        queue = self._queue
-        dead: list[tuple[int, int]] = []
-        with suppress(ChildProcessError):
+        try:
             while (stopped := os.waitid(os.P_ALL, 0, os.WSTOPPED | os.WNOHANG | WALL)) is not None:
-                queue.appendleft((stopped.si_pid, wait_status(stopped)))
+                self._queue.appendleft((stopped.si_pid, wait_status(stopped)))
+        except ChildProcessError:
+            return False
+        return True
+
+    def _take_deaths(self) -> None:
+        """Queue the deaths of all tracees except the first process, the oldest tracee first."""
+        dead: list[tuple[int, int]] = []
         with suppress(ChildProcessError):
             # The kernel returns the first process last; it must not be reaped.
             while (seen := self._dead()) is not None and seen.si_pid != self._first.pid:
                 os.waitpid(seen.si_pid, WALL)
                 dead.append((seen.si_pid, wait_status(seen)))
-        queue.extend(reversed(dead))
-        return bool(queue)
+        self._queue.extend(reversed(dead))
 
     @staticmethod
     def _dead() -> os.waitid_result | None:

@@ -71,11 +71,11 @@ def _doing(pid: int) -> str:
 
 
 def _parents_and_signals(status: str) -> str:
-    return " ".join(line for line in status.splitlines() if line.startswith(("PPid", "TracerPid", "Sig")))
+    return " ".join(line for line in status.splitlines() if line.startswith(("PPid", "TracerPid", "Sig", "ShdPnd")))
 
 
 def _places_in_python(pid: int) -> list[str]:
-    command = [str(Path(sys.executable).with_name("py-spy")), "dump", "--nonblocking", "--pid", str(pid)]
+    command = [str(Path(sys.executable).with_name("py-spy")), "dump", "--nonblocking", "--locals", "--pid", str(pid)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     except subprocess.TimeoutExpired:

@@ -238,6 +238,32 @@ def test_the_death_of_one_that_is_older_than_the_held_one() -> None:
     assert (done.stdout, done.stderr) == ("older\nfirst\n", "")
 
 
+UNKNOWN = """
+import os, signal, subprocess
+from htrun.tracee import ptrace
+from htrun.tracee.ptrace import Option
+from htrun.tracee.first_process import FirstProcess
+from htrun.tracee.wait import Waiter
+
+program = subprocess.Popen(["sleep", "infinity"])
+leader = FirstProcess(program.pid)
+waiter = Waiter(leader)
+ptrace.seize(program.pid, Option.EXITKILL)
+leader.hold()
+program.kill()
+known = [program.pid, 1 << 22]
+while (found := waiter.next(known)) is not None:
+    print("first" if found[0] == program.pid else found)
+print("end")
+"""
+
+
+def test_the_wait_ends_when_the_kernel_knows_no_living_tracee() -> None:
+    """Even if a thread is taken for a tracee that is none any more."""
+    done = subprocess.run([sys.executable, "-c", UNKNOWN], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("first\nend\n", "")
+
+
 IDLE = """
 import os, signal, subprocess, sys
 from htrun.tracee import ptrace
