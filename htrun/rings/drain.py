@@ -27,6 +27,7 @@ from htrun.events.stream import Source, Stream, StreamTable
 from htrun.events.warnings import Kind, Warnings
 from htrun.rings.ahead import FEW, keep_ahead
 from htrun.rings.calm import PAUSE, Calm
+from htrun.rings.freed_memory import keep_some
 from htrun.rings.pace import PERIOD, Pace
 from htrun.rings.ring import Overflow, Ring, RingPool
 from htrun.rings.thread_order import ThreadOrder
@@ -177,13 +178,10 @@ class Drain:
 
     def watch(self, rings: ClientRings) -> None:
         """From now on, also empty the ``rings`` of a channel."""
-        from htrun.rings.freed_memory import keep_some
-
-        keep_some()
         self._client_rings = rings
+        self.start()
         # No other thread waits for this one, so a program without events need not wait for the import either.
         threading.Thread(target=_import_numpy, name="import", daemon=True).start()
-        self.start()
         # The drain may sleep, and nothing wakes it for the rings of clients.
         self._asleep = False
         self._wanted.release()
@@ -251,6 +249,7 @@ class Drain:
     def start(self) -> None:
         """Start the drain's thread, unless it has already started."""
         if self._thread is None:
+            keep_some()
             self._thread = threading.Thread(target=self._run, name="drain", daemon=True)
             self._thread.start()
 
