@@ -61,24 +61,31 @@ def _needs_babeltrace() -> None:
 
 
 class SustainedHtrun(Bench):
-    """htrun with a native trace. The guest waits if a ring is full, so no event may be lost."""
+    """htrun with a native trace. The guest waits if a ring is full, so no event may be lost.
 
-    name = "sustained-htrun"
-    title = "htrun, native, CTF trace"
+    ``rings``: whether the guest library writes the records to rings. Otherwise its stores are patched.
+    """
+
     group = SUSTAINED
     tags = frozenset({"sustained", "htrun"})
+
+    def __init__(self, *, rings: bool) -> None:
+        self.name = "sustained-htrun-rings" if rings else "sustained-htrun"
+        self.title = "htrun, native, rings, CTF trace" if rings else "htrun, native, CTF trace"
+        self._rings = rings
 
     def prepare(self, shop: Workshop) -> Run:
         _needs_babeltrace()
         plan = _plan(shop)
         htrun.works()
         guest = shop.build_guest("guests/emit.c")
-        if not htrun.patches(shop, [str(guest)]):
+        if not self._rings and not htrun.patches(shop, [str(guest)]):
             raise FailedError("the guest's site is not patched: so many traps would take half an hour")
 
         def run() -> Sample:
             with shop.temporary_directory(MEMORY) as directory:
-                traced = htrun.traced(directory, f"--ring-size={_RING_SIZE}")
+                via = "ring" if self._rings else "store"
+                traced = htrun.traced(directory, f"--ring-size={_RING_SIZE}", f"--via={via}")
                 begin = time.perf_counter()
                 sample = shop.measure([*traced.words, str(guest)], plan)
                 seconds = time.perf_counter() - begin
@@ -119,7 +126,8 @@ class SustainedLttng(Bench):
 
 
 def benches() -> Iterator[Bench]:
-    """The benches of LTTng-UST in both modes, then of htrun."""
+    """The benches of LTTng-UST in both modes, then of htrun in both ways."""
     yield SustainedLttng(blocking=False)
     yield SustainedLttng(blocking=True)
-    yield SustainedHtrun()
+    yield SustainedHtrun(rings=False)
+    yield SustainedHtrun(rings=True)
