@@ -54,6 +54,10 @@ class StreamTable(Sequence[Stream]):
         self._ids.extend((stream.tid, stream.pid, stream.vcpu, place))
         self._starts.append(stream.start)
 
+    def so_far(self) -> Sequence[Stream]:
+        """The streams of this moment. The result does not grow when another thread appends a stream."""
+        return _Streams(self, len(self))
+
     def __len__(self) -> int:
         return len(self._starts)
 
@@ -71,3 +75,25 @@ class StreamTable(Sequence[Stream]):
         tid, pid, vcpu, name = self._ids[first : first + 4]
         comm, big_endian = self._names[name]
         return Stream(tid, pid, vcpu, comm, big_endian, start)
+
+
+class _Streams(Sequence[Stream]):
+    """The first ``count`` streams of a table."""
+
+    def __init__(self, table: StreamTable, count: int) -> None:
+        self._table = table
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, place: int) -> Stream: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Stream]: ...
+
+    def __getitem__(self, place: int | slice) -> Stream | Sequence[Stream]:
+        if isinstance(place, slice):
+            return [self._table[each] for each in range(*place.indices(self._count))]
+        return self._table[range(self._count)[place]]

@@ -470,7 +470,7 @@ class Drain:
         self._in_hand = self._thread_order.waiting
         events = self._order.take(everything=final) if self._sinks else None
         if self._facts_before is not None and (taken or events is not None or final):
-            facts = self._facts_before(events, self.streams)
+            facts = self._facts_before(events, self.streams.so_far())
             if facts:
                 self._describe(facts)
         if events is not None:
@@ -523,14 +523,15 @@ class Drain:
         if self._sinks:
             self._order.add(decode_tracer_records(records, self._clock, self._room))
         if self._packet_sink is not None:
-            sink = self._packet_sink
-            self._guarded(sink, lambda: sink.write_tracer_records(records, self.streams))
+            sink, streams = self._packet_sink, self.streams.so_far()
+            self._guarded(sink, lambda: sink.write_tracer_records(records, streams))
         return len(records) - texts
 
     def _write(self, sink: Sink, events: Events) -> None:
         from htrun.events.call_texts import without_texts
 
-        sink.write(events if decodes(sink) else without_texts(events), self.streams)
+        # The tracer may add streams while the sink writes.
+        sink.write(events if decodes(sink) else without_texts(events), self.streams.so_far())
         sink.flush()
 
     def _take(self, ring: Ring, *, partial: bool) -> int:

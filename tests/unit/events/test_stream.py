@@ -24,6 +24,17 @@ def test_streams_come_back_as_they_were() -> None:
         table[100]
 
 
+def test_the_streams_of_a_moment_do_not_grow() -> None:
+    table = StreamTable(STREAMS[:50])
+    streams = table.so_far()
+    for stream in STREAMS[50:]:
+        table.append(stream)
+    assert list(streams) == STREAMS[:50]
+    assert (len(streams), streams[7], streams[-1], streams[40:]) == (50, STREAMS[7], STREAMS[49], STREAMS[40:50])
+    with pytest.raises(IndexError):
+        streams[50]
+
+
 def test_a_stream_takes_little_memory() -> None:
     table = StreamTable()
     tracemalloc.start()

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from htrun.events.definitions import PAGE_FAULT
 from htrun.events.records import record_dtype
 from htrun.events.sink import SinkError
 from htrun.events.stream import Source
+from htrun.events.tracer_events import TracerEvents
 from htrun.events.warnings import Kind, Warnings
 from htrun.hosts.x86_64.counter import best_clock
 from htrun.rings import layout
@@ -451,3 +453,42 @@ def test_facts_have_a_sink_without_an_event() -> None:
     drain.describe({"a": 1})
     drain.close()
     assert described == [{"a": 1}]
+
+
+def test_the_threads_that_a_sink_gets_do_not_change_while_it_writes() -> None:
+    """The tracer adds threads at any time."""
+    seen: list[tuple[int, int]] = []
+
+    def count(streams: Sequence[Stream]) -> None:
+        before = len(streams)
+        drain.add_stream(stream(before))
+        seen.append((before, len([each.pid for each in streams])))
+
+    class Counting(Seen):
+        def write(self, events: Events, streams: Sequence[Stream]) -> None:
+            count(streams)
+
+    class CountingPackets(SeenPackets):
+        def write_tracer_records(self, records: TracerRecords, streams: Sequence[Stream]) -> None:
+            count(streams)
+
+    def facts_before(events: Events | None, streams: Sequence[Stream]) -> Mapping[str, str | int]:
+        count(streams)
+        return {}
+
+    tracer_events = TracerEvents()
+    drain = Drain(
+        RingPool(SHAPE, 1),
+        CLOCK,
+        Warnings(quiet=True),
+        sinks=[Counting()],
+        packet_sink=CountingPackets,
+        overflow=Overflow.BLOCK,
+        tracer_events=tracer_events,
+        facts_before=facts_before,
+    )
+    drain.add_stream(stream(1))
+    tracer_events.append(CLOCK.source.read(), 0, [(PAGE_FAULT, (1,))])
+    drain.close()
+    assert len(seen) == 3
+    assert all(before == after for before, after in seen)
