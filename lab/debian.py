@@ -20,6 +20,7 @@ from lab.once import make_once
 
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _APT_SOURCES = Path("/etc/apt")
+_UBUNTU_SUITES = ("noble",)
 
 
 class MissingError(Exception):
@@ -64,9 +65,10 @@ class Unpacked:
 
 
 def empty_system(suite: str, packages: tuple[str, ...], name: str = "empty") -> Path:
-    """The root directory of an otherwise empty Debian with ``packages``. The first call makes it, which needs root.
+    """The root directory of an otherwise empty Debian or Ubuntu with ``packages``. The first call makes it, which needs
+    root.
 
-    ``name``: the start of the directory's name, one for each choice of packages.
+    ``suite``: of Debian, or `noble` (Ubuntu 24.04). ``name``: the start of the directory's name, one for each choice of packages.
 
     Raises `MissingError` without mmdebstrap, network or root.
     """
@@ -77,7 +79,8 @@ def empty_system(suite: str, packages: tuple[str, ...], name: str = "empty") -> 
 
     def make(directory: Path) -> None:
         options = ["--quiet", "--variant=apt", f"--include={','.join(packages)}"]
-        _run(["mmdebstrap", *options, suite, str(directory), _mirror()], directory.parent)
+        source = _ubuntu() if suite in _UBUNTU_SUITES else (_mirror(),)
+        _run(["mmdebstrap", *options, suite, str(directory), *source], directory.parent)
 
     return make_once(cache() / f"{name}-{suite}", make)
 
@@ -91,6 +94,16 @@ def cache() -> Path:
 def missing(what: str) -> NoReturn:
     """Raise `MissingError`."""
     raise MissingError(what)
+
+
+def _ubuntu() -> tuple[str, ...]:
+    """Options of mmdebstrap for a suite of Ubuntu. mmdebstrap knows Ubuntu's mirror."""
+    keys = Unpacked("ubuntu-keyring-trixie", "trixie", ("ubuntu-keyring",)).directory()
+    # apt's own user cannot read the keys if the cache is in root's home directory.
+    user = '--aptopt=APT::Sandbox::User "root"'
+    # Of the packages that htrun depends on, some are in universe.
+    keyring = keys / "usr/share/keyrings/ubuntu-archive-keyring.gpg"
+    return (user, "--components=main,universe", f"--keyring={keyring}")
 
 
 def _last(pattern: str, known: list[str], suite: str) -> str:

@@ -1,4 +1,4 @@
-"""Runs shell scripts in an empty Debian, and contains the expected output of the README's first event."""
+"""Runs shell scripts in an empty Debian or Ubuntu, and contains the expected output of the README's first event."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from lab.debian import empty_system
 from tests.support.toolchain import ROOT
 
 SUITES = os.environ.get("HTRUN_TEST_SUITES", "bookworm").split(",")
-"""The Debian suites in which packages are installed. For Debian 13, too: HTRUN_TEST_SUITES=bookworm,trixie"""
+"""The suites in which packages are installed. For Debian 13 and Ubuntu 24.04, too:
+HTRUN_TEST_SUITES=bookworm,trixie,noble"""
 _BUILD_AND_RUN = re.compile(r"^```sh\n(gcc .*\n)(htrun .*\n)```$", re.MULTILINE)
 _EVENT = re.compile(r"\d+@\d+\.\d{6}:guest_hypertrace cpu=0x0  index=0 arg1=0x0{12}cafe .* arg4=0x0{12}beef")
 _ENTER = """
