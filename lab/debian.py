@@ -68,7 +68,8 @@ def empty_system(suite: str, packages: tuple[str, ...], name: str = "empty") -> 
     """The root directory of an otherwise empty Debian or Ubuntu with ``packages``. The first call makes it, which needs
     root.
 
-    ``suite``: of Debian, or `noble` (Ubuntu 24.04). ``name``: the start of the directory's name, one for each choice of packages.
+    ``suite``: of Debian, or `noble` (Ubuntu 24.04). ``name``: the start of the directory's name, one for each choice of
+    packages.
 
     Raises `MissingError` without mmdebstrap, network or root.
     """

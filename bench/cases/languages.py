@@ -111,6 +111,22 @@ def _java(shop: Workshop) -> list[str]:
     return [_tool("java"), "-XX:-TieredCompilation", "-cp", str(directory), "Span"]
 
 
+def _javascript(shop: Workshop) -> list[str]:
+    directory, node = shop.directory(), Path(_tool("node")).resolve()
+    package = directory / "node_modules" / "hypertrace-guest"
+    shutil.copytree(TOP / "guest" / "node", package, ignore=shutil.ignore_patterns("build"))
+    output = package / "build" / "Release" / "hypertrace_guest.node"
+    output.parent.mkdir(parents=True)
+    include = node.parents[1] / "include" / "node"
+    if not include.is_dir():
+        raise UnavailableError(f"no {include}")
+    flags = ["-std=gnu99", "-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-pthread", f"-I{include}"]
+    sources = [package / "native.c", *sorted(GUEST_LIBRARY.glob("*.c"))]
+    shop.call(["gcc", *flags, f"-I{GUEST_LIBRARY}", *map(str, sources), "-o", str(output)])
+    shutil.copy(_GUESTS / "span.js", directory)
+    return [str(node), str(directory / "span.js")]
+
+
 def _tool(name: str) -> str:
     found = shutil.which(name)
     if found is None:
@@ -124,6 +140,7 @@ _LANGUAGES = (
     _Language("rust", "Rust", _rust),
     _Language("go", "Go", _go),
     _Language("java", "Java", _java),
+    _Language("javascript", "JavaScript", _javascript),
     _Language("python", "Python", _python),
 )
 

@@ -11,6 +11,7 @@ from htrun.errors import HtrunError
 from htrun.guest_library.archive import archive, install
 from htrun.guest_library.jar import jar
 from htrun.guest_library.meson import add_subproject
+from htrun.guest_library.npm import npm_package
 from htrun.guest_library.single_header import single_header
 from htrun.guest_library.sources import copy_sources, guest_directory
 from htrun.reports.output import show
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import argparse
 
 
-_FILES = ("install", "sources", "single_header", "cmake", "meson", "jar")
+_FILES = ("install", "sources", "single_header", "cmake", "meson", "jar", "npm")
 """The options that exclude each other and compiler options."""
 
 
@@ -39,6 +40,7 @@ examples:
   cmake -B build -D qemu-hypertrace-guest_DIR=$(hypertrace guest --cmake)
   hypertrace guest --meson .
   javac -cp $(hypertrace guest --jar) App.java
+  npm install $(hypertrace guest --npm)
 
 In CMake, find_package(qemu-hypertrace-guest) provides the target qemu-hypertrace::guest. In Meson, use
 dependency('qemu-hypertrace-guest'). Both build the library with the compiler of the project.
@@ -90,6 +92,11 @@ dependency('qemu-hypertrace-guest'). Both build the library with the compiler of
         files.add_argument(
             "--jar", action="store_true", help="print the path of the jar for Java; the first use builds it with a JDK"
         )
+        files.add_argument(
+            "--npm",
+            action="store_true",
+            help="print the path of the package for Node.js, which npm builds with a C compiler when it installs it",
+        )
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Print the options, or install or copy the library; returns 0. Raises `HtrunError`."""
@@ -97,7 +104,7 @@ dependency('qemu-hypertrace-guest'). Both build the library with the compiler of
         files = any(getattr(arguments, name) for name in _FILES)
         if not flags and not files:
             raise HtrunError(
-                "give one of --cflags, --libs, --install, --sources, --single-header, --cmake, --meson or --jar"
+                "give one of --cflags, --libs, --install, --sources, --single-header, --cmake, --meson, --jar or --npm"
             )
         if flags and files:
             raise HtrunError("--cflags, --libs and --static cannot be combined with other output")
@@ -114,6 +121,8 @@ dependency('qemu-hypertrace-guest'). Both build the library with the compiler of
             add_subproject(arguments.meson)
         elif arguments.jar:
             show(f"{jar()}\n")
+        elif arguments.npm:
+            show(f"{npm_package()}\n")
         else:
             show(_flags(arguments) + "\n")
         return 0

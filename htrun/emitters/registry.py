@@ -34,6 +34,7 @@ LANGUAGES = {
         Language("go", "htrun.emitters.go", "go_package"),
         Language("rust", "htrun.emitters.rust", "rust_module"),
         Language("java", "htrun.emitters.java", "java_class"),
+        Language("javascript", "htrun.emitters.javascript", "javascript_module"),
         Language("python", "htrun.emitters.python", "python_module"),
     )
 }

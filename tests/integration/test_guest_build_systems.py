@@ -162,6 +162,7 @@ def test_they_build_all_files_of_the_library(name: str) -> None:
         ("user/meson.build", "version: '{}'"),
         ("linux-module/dkms.conf", 'PACKAGE_VERSION="{}"\n'),
         ("java/Makefile", "VERSION := {}\n"),
+        ("node/package.json", '"version": "{}",'),
         ("java/manifest.txt", "Implementation-Version: {}\n"),
     ],
 )

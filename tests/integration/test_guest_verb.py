@@ -10,8 +10,8 @@ import pytest
 
 from htrun.guest_library.single_header import single_header
 from tests.support.hypertrace import hypertrace
-from tests.support.requirements import require_tool
-from tests.support.run import Htrun
+from tests.support.requirements import require_directory, require_tool
+from tests.support.run import HTRUN, Htrun
 from tests.support.targets import FOREIGN_TARGETS, I686, NATIVE, Target
 from tests.support.toolchain import ROOT, Toolchain
 
@@ -174,6 +174,24 @@ def test_jar(app: Path, tmp_path: Path) -> None:
     assert Path(hypertrace("guest", "--jar").stdout.strip()).stat().st_mtime_ns == built
 
 
+def test_npm_package(app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """npm builds it, without network. Its native module records an event."""
+    npm, node = require_tool("npm", "npm"), require_tool("node", "nodejs")
+    require_tool("gcc", "gcc")
+    require_directory(node.resolve().parents[1] / "include" / "node", "libnode-dev")
+    # Otherwise node-gyp would download the headers.
+    monkeypatch.setenv("npm_config_nodedir", str(node.resolve().parents[1]))
+    package = hypertrace("guest", "--npm").stdout.strip()
+    words = ("install", "--offline", "--no-audit", "--no-fund", "--foreground-scripts", "--cache", tmp_path / "npm")
+    done = subprocess.run([npm, *words, package], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "warning:" not in done.stdout + done.stderr
+    (tmp_path / "app.js").write_text('require("hypertrace-guest").event("ready", { count: 3n });\n')
+    command: list[str | Path] = [HTRUN, "-D", "log", node, "app.js"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    assert (tmp_path / "log").read_text().endswith(":ready cpu=0x0  index=1023 count=3\n")
+
+
 def test_jar_without_a_jdk(app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("bin", "cache"):
         (tmp_path / name).mkdir()
@@ -186,7 +204,7 @@ def test_jar_without_a_jdk(app: Path, tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ((), "give one of --cflags, --libs, --install, --sources, --single-header, --cmake, --meson or --jar"),
+        ((), "give one of --cflags, --libs, --install, --sources, --single-header, --cmake, --meson, --jar or --npm"),
         (("--libs", "--single-header"), "--cflags, --libs and --static cannot be combined with other output"),
         (
             ("--libs", "--cc", "nonesuch-gcc"),

@@ -16,7 +16,7 @@ import htrun as library
 from htrun.analysis.trace import Trace
 from htrun.emitters.registry import LANGUAGES as GENERATED
 from tests.support.deadline import no_deadline
-from tests.support.languages import LANGUAGES, PYTHON, Language, run
+from tests.support.languages import JAVASCRIPT, LANGUAGES, PYTHON, Language, build_node_package, run
 from tests.support.requirements import require_tool
 from tests.support.run import HTRUN
 from tests.support.toolchain import ROOT, Toolchain
@@ -60,6 +60,35 @@ for wrong in (lambda: event("point", n="text"), lambda: span(5), lambda: event("
         pass
     else:
         raise SystemExit("no error")
+"""
+_PROMISES = """
+const { counter, event, isOpen, span, traced } = require("hypertrace-guest");
+const assert = require("node:assert");
+
+assert(isOpen);
+const inner = traced("inner", async function (delay) {
+    const own = span("inner", { delay });
+    await new Promise((done) => setTimeout(done, delay));
+    own.end();
+    return delay;
+});
+const outer = traced("outer", (...delays) => Promise.all(delays.map(inner)));
+const fails = traced("fails", () => { throw new RangeError("expected"); });
+
+(async () => {
+    assert.deepStrictEqual(await outer(20, 10, 0), [20, 10, 0]);
+    assert.throws(() => fails(), RangeError);
+    await assert.rejects(traced("rejects", () => Promise.reject(new RangeError()))(), RangeError);
+    assert.strictEqual(inner.length, 1);
+    event("point", { n: 2n ** 63n - 1n, x: -0.5, ok: true });
+    counter("depth", { depth: -(2n ** 63n) });
+    const name = 'odd "\\\\ name\\n';
+    event(name);
+    assert.throws(() => event("point", { n: "text", x: 1, ok: true }), TypeError);
+    assert.throws(() => event("point", { n: 0.5, x: 1, ok: true }), TypeError);
+    assert.throws(() => event("other", { n: null }), TypeError);
+    assert.throws(() => span(5), TypeError);
+})();
 """
 every_language = pytest.mark.parametrize("language", LANGUAGES, ids=str)
 
@@ -162,3 +191,34 @@ def test_python_tasks_have_spans_of_their_own(tmp_path: Path, toolchain: Toolcha
     sizes = sorted(event.values["size"] for event in trace if event.name == "inner (size)" and event.phase == "begin")
     assert sizes == list(range(5))
     assert ("point", {"n": 2**63 - 1}) in [(event.name, event.values) for event in trace]
+
+
+def test_javascript_promises_have_spans_of_their_own(tmp_path: Path) -> None:
+    build_node_package(tmp_path)
+    (tmp_path / "app.js").write_text(_PROMISES)
+    trace = _record(tmp_path, require_tool("node", "nodejs"), tmp_path / "app.js")
+    spans = trace.spans()
+    assert Counter(str(spans.names[row["name"]]) for row in spans.to_numpy()) == {
+        "outer": 1,
+        "inner": 3,
+        "inner (delay)": 3,
+        "fails": 1,
+        "rejects": 1,
+    }
+    events = [(event.name, event.phase, event.values) for event in trace if event.phase not in ("begin", "end")]
+    assert events == [
+        ("point", "instant", {"n": 2**63 - 1, "x": -0.5, "ok": True}),
+        ("depth", "counter", {"depth": -(2**63)}),
+        ('odd "\\ name?', "instant", {}),
+    ]
+
+
+@pytest.mark.parametrize("wrong", ['"7"', "0.5", "2 ** 53", "undefined"])
+def test_javascript_refuses_what_is_no_integer(tmp_path: Path, wrong: str) -> None:
+    build_node_package(tmp_path)
+    JAVASCRIPT.generate(tmp_path)
+    (tmp_path / "app.js").write_text(f'require("./events.js").queue_depth({wrong});\n')
+    command: list[str | Path] = [HTRUN, "-q", require_tool("node", "nodejs"), tmp_path / "app.js"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 1
+    assert "is no integer of 53 bits and no BigInt" in done.stderr

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.once import make_once
-from tests.support.requirements import require_tool
+from tests.support.requirements import require_directory, require_tool
 from tests.support.run import HTRUN
 from tests.support.toolchain import GUEST_LIBRARY, ROOT, WARNINGS, Toolchain
 
@@ -117,6 +117,29 @@ def _pure_python(directory: Path, _: Toolchain) -> Command:
     return [Path(sys.executable), directory / "program.py"]
 
 
+NODE_PACKAGE = ROOT / "guest" / "node"
+
+
+def build_node_package(directory: Path) -> None:
+    """The package hypertrace-guest with its native module, where programs in ``directory`` find it."""
+    require_tool("gcc", "gcc")
+    node = require_tool("node", "nodejs")
+    package = directory / "node_modules" / "hypertrace-guest"
+    shutil.copytree(NODE_PACKAGE, package, ignore=shutil.ignore_patterns("build", "library"))
+    output = package / "build" / "Release" / "hypertrace_guest.node"
+    output.parent.mkdir(parents=True)
+    include = require_directory(node.resolve().parents[1] / "include" / "node", "libnode-dev")
+    options = ["-std=gnu99", "-O2", *WARNINGS, "-Wno-cast-function-type", f"-I{include}", f"-I{GUEST_LIBRARY}"]
+    sources = [package / "native.c", *sorted(GUEST_LIBRARY.glob("*.c"))]
+    run("gcc", *options, "-shared", "-fPIC", "-fvisibility=hidden", "-pthread", *sources, "-o", output)
+
+
+def _javascript(directory: Path, _: Toolchain) -> Command:
+    build_node_package(directory)
+    shutil.copy(SOURCES / "program.js", directory)
+    return [require_tool("node", "nodejs"), directory / "program.js"]
+
+
 def _go(directory: Path, _: Toolchain) -> Command:
     compiler = require_tool("go", "golang-go")
     shutil.copy(SOURCES / "program.go", directory)
@@ -172,4 +195,5 @@ PURE_PYTHON = Language("python", "events.py", _pure_python, emulated=False, vari
 GO = Language("go", "trace/events.go", _go)
 RUST = Language("rust", "events.rs", _rust)
 JAVA = Language("java", "trace/Events.java", _java, emulated=False)
-LANGUAGES = (C, CPP, RUST, GO, JAVA, PYTHON, PURE_PYTHON)
+JAVASCRIPT = Language("javascript", "events.js", _javascript, emulated=False)
+LANGUAGES = (C, CPP, RUST, GO, JAVA, JAVASCRIPT, PYTHON, PURE_PYTHON)
