@@ -76,3 +76,26 @@ def test_a_recorder_that_cannot_be_reached() -> None:
     assert status == 125
     assert said.startswith(message)
     assert said.endswith(": No such file or directory\n")
+
+
+LATE_WITNESS = """
+import os, signal
+from htrun.runner.supervisor import _Witness
+
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+witness = _Witness()
+os.kill(witness.process, signal.SIGSTOP)
+os.waitid(os.P_PID, witness.process, os.WSTOPPED)
+print(witness.has_got(signal.SIGUSR1), witness.has_got(signal.SIGCONT))
+os.kill(witness.process, signal.SIGSTOP)
+os.waitid(os.P_PID, witness.process, os.WSTOPPED)
+os.system(f"kill -CONT {witness.process}")
+print(witness.has_got(signal.SIGCONT))
+witness.dismiss()
+"""
+
+
+def test_a_witness_that_answers_late_has_not_got_sigcont() -> None:
+    """The supervisor continues the witness. If that counted, the supervisor would not continue the program."""
+    output = subprocess.run([sys.executable, "-c", LATE_WITNESS], capture_output=True, text=True, timeout=120)
+    assert (output.stdout.split(), output.stderr) == (["False", "False", "True"], "")
