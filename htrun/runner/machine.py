@@ -6,21 +6,19 @@ out; for example, a virtual machine has no governor.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from htrun.runner.clock_steps import clock_step
+
 if TYPE_CHECKING:
     from htrun.events.clock import ClockSource
 
 _ROOT = Path("/")
 _SWITCH = {"1": "on", "0": "off"}
-_READINGS = 500
-"""The number of readings of the clock. With so many, the greatest common divisor of their differences is the clock's
-step."""
 
 
 def facts_at_start(
@@ -41,8 +39,11 @@ def machine_facts(source: ClockSource, root: Path = _ROOT) -> dict[str, str | in
     """The facts that may be read at any time. ``source``: the clock of the time stamps. ``root``: the directory that
     contains /proc and /sys."""
     cpus = root / "sys/devices/system/cpu"
+    step = clock_step(source)
     facts: dict[str, str | int | None] = {
-        "clock_step_ticks": _step(source),
+        "clock_step_ticks": round(step),
+        # Facts are whole numbers (CTF 1.8, section 7.3.2), but a step need not be one.
+        "clock_step_milliticks": round(step * 1000),
         "cpu_model": _cpuinfo(root, "model name"),
         "cpu_count": os.cpu_count(),
         "cpu_governor": _governors(cpus),
@@ -52,12 +53,6 @@ def machine_facts(source: ClockSource, root: Path = _ROOT) -> dict[str, str | in
         "aslr": _number(_read(root / "proc/sys/kernel/randomize_va_space")),
     }
     return {key: value for key, value in facts.items() if value is not None and value != ""}
-
-
-def _step(source: ClockSource) -> int:
-    """The clock's smallest step in ticks. The counters of some processors advance by more than one tick at a time."""
-    readings = [source.read() for _ in range(_READINGS)]
-    return math.gcd(*(after - before for before, after in pairwise(readings))) or 1
 
 
 def _read(path: Path) -> str:

@@ -32,7 +32,9 @@ class ClockStep:
 def clock_step(environment: Mapping[str, str | int], frequency: int) -> ClockStep:
     """The smallest step of the clock of a trace. ``environment``: the facts of the trace. ``frequency``: the frequency
     of its clock in Hz. Times are stored in whole nanoseconds, so a step is at least 1 ns."""
-    ticks = environment.get("clock_step_ticks")
-    if not isinstance(ticks, int) or ticks <= 0:
+    whole = environment.get("clock_step_ticks")
+    if not isinstance(whole, int) or whole <= 0:
         return ClockStep(1.0, known=False)
+    exact = environment.get("clock_step_milliticks")
+    ticks = exact / 1000 if isinstance(exact, int) and exact > 0 else whole
     return ClockStep(max(ticks * 1e9 / frequency, 1.0), known=True)

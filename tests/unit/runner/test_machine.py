@@ -64,6 +64,7 @@ def test_all_that_a_machine_shows(tmp_path: Path) -> None:
     )
     assert machine_facts(SteppingSource(), root) == {
         "clock_step_ticks": 26,
+        "clock_step_milliticks": 26000,
         "cpu_model": "AMD EPYC 9B14",
         "cpu_count": os.cpu_count(),
         "cpu_governor": "performance,powersave",
@@ -76,7 +77,8 @@ def test_all_that_a_machine_shows(tmp_path: Path) -> None:
 
 def test_what_a_machine_does_not_show_is_left_out(tmp_path: Path) -> None:
     facts = machine_facts(SteppingSource(), tmp_path)
-    assert facts == {"clock_step_ticks": 26, "cpu_count": os.cpu_count(), "hypervisor": 0}
+    step = {"clock_step_ticks": 26, "clock_step_milliticks": 26000}
+    assert facts == {**step, "cpu_count": os.cpu_count(), "hypervisor": 0}
     # Files with invalid content are left out as well.
     root = machine(
         tmp_path, {"proc/sys/kernel/randomize_va_space": "?", "sys/devices/system/cpu/smt/active": "forceoff"}
