@@ -56,12 +56,16 @@ def numbers(records: NDArray[np.void], who: int) -> list[int]:
     return found
 
 
-def check_all(host: RingHost, expected: dict[int, int]) -> None:
-    """Check that each emitter has exactly the events 0 to its count - 1, in order."""
+def check_all(host: RingHost, expected: dict[int, int], *, interrupted: bool = False) -> None:
+    """Check that each emitter has exactly the events 0 to its count - 1, in order.
+
+    ``interrupted``: whether signal handlers emit. If handlers fill the ring while they interrupt one event, the reader
+    passes over that event's record, and the event gets another record (guest/user/emit.c).
+    """
     records = host.records()
     check_records(records)
     check_times(host)
-    assert host.passed_over == 0
+    assert interrupted or host.passed_over == 0
     assert host.dropped == 0
     assert {who: numbers(records, who) for who in expected} == {
         who: list(range(count)) for who, count in expected.items()
@@ -212,7 +216,7 @@ def test_a_handler_emits_at_any_moment(tmp_path: Path, toolchain: Toolchain, tar
     host = RingHost(tmp_path / "channel", records=200)
     output = host.run(emitters(toolchain, target, "handlers", 20000 * TIMES, period, 0))
     emitted, handled = map(int, output.split())
-    check_all(host, {0: emitted, 1: handled})
+    check_all(host, {0: emitted, 1: handled}, interrupted=True)
 
 
 @pytest.mark.parametrize("target", [AARCH64, S390X], ids=lambda target: target.name)
@@ -220,7 +224,7 @@ def test_a_handler_of_a_foreign_program_emits(tmp_path: Path, toolchain: Toolcha
     host = RingHost(tmp_path / "channel", mode=ring_host.ALL, records=200)
     output = host.run(emitters(toolchain, target, "handlers", 3000, 300, 0))
     emitted, handled = map(int, output.split())
-    check_all(host, {0: emitted, 1: handled})
+    check_all(host, {0: emitted, 1: handled}, interrupted=True)
 
 
 def test_a_handler_that_does_not_return(tmp_path: Path, toolchain: Toolchain) -> None:
