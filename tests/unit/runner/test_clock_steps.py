@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from htrun.events.clock import MonotonicSource
 from htrun.runner.clock_steps import clock_step, step_of
 
 READINGS = 500
@@ -59,9 +60,7 @@ def test_a_series_of_readings_on_two_processors_does_not_count() -> None:
     moved = first[:half] + [reading + apart for reading in second[half:]]
     series = iter([*moved, *first])
 
-    class Source:
-        name = "made up"
-
+    class Source(MonotonicSource):
         def read(self) -> int:
             return next(series)
 
