@@ -143,3 +143,17 @@ def test_the_demo_is_a_live_time_line(site: Path, tab: Tab) -> None:
     assert tab.run("window.hypertrace.then((page) => page.trace.count)") > 2000
     shown = text_of(site / "images" / "slowest.svg")
     assert "lock_wait" in shown.replace("&#160;", " ")
+
+
+@pytest.mark.parametrize(("name", "words"), [("slowest", "meanwhile:"), ("top", "latest events")])
+def test_casts_show_one_screen_after_the_other(site: Path, tab: Tab, name: str, words: str) -> None:
+    visit(tab, (site / "images" / f"{name}.svg").as_uri())
+    assert tab.run("document.querySelectorAll('.frame').length") > 3
+    visible = (
+        "[...document.querySelectorAll('.frame')].filter((each) => getComputedStyle(each).visibility === 'visible')"
+    )
+    for part in (0.01, 0.5, 0.99):
+        pause = f"each.pause(), each.currentTime = {part} * each.effect.getComputedTiming().duration"
+        tab.run(f"document.getAnimations().forEach((each) => {{ {pause}; }})")
+        assert tab.run(f"{visible}.length") == 1, part
+    assert words in tab.run(f"{visible}[0].textContent").replace("\xa0", " ")

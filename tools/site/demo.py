@@ -3,28 +3,20 @@ terminal."""
 
 from __future__ import annotations
 
-import io
-import os
-import pty
-import re
 import shlex
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
-from rich._export_format import CONSOLE_SVG_FORMAT
-from rich.console import Console
-from rich.text import Text
+from tools.site.cast import cast, picture, screens, shown, typed
 
 ROOT = Path(__file__).parents[2]
 SERVER = ROOT / "docs" / "examples" / "server"
-_WIDTH = 100
-_REPORTS = {
-    "stat": ["stat", "trace", "--no-histograms"],
-    "slowest": ["slowest", "trace", "request", "-n", "1", "--warm"],
-}
-"""Commands, by the name of their picture."""
+_STAT = ("stat", "trace", "--no-histograms")
+_SLOWEST = ("slowest", "trace", "request", "-n", "1", "--warm")
+_TOP = ("top", "--interval", "0.4")
+_REQUESTS = 12000
+"""In the run that `top` shows: a few seconds."""
 
 PAGE = """# A run to look at
 
@@ -41,7 +33,11 @@ for the lock that a checkpointer holds. Zoom with the wheel, drag to pan, select
 
 `hypertrace slowest` [finds the reason](slowest.md) for the slowest request:
 
-![The terminal with the output of hypertrace slowest](images/slowest.svg)
+![A terminal in which somebody runs hypertrace slowest](images/slowest.svg)
+
+`hypertrace top` shows a longer run of the server [while it runs](view.md#in-the-terminal):
+
+![A terminal in which hypertrace top shows rates, spans and the latest events](images/top.svg)
 """
 
 
@@ -55,11 +51,29 @@ def make(directory: Path) -> dict[str, Path]:
     names = SERVER / "server.toml"
     _output([_command("htrun"), "--force", "--events", names, "-o", "trace", "./server"], directory)
     _output([_command("hypertrace"), "view", "trace", "--force", "-o", "timeline.html"], directory)
-    for name, words in _REPORTS.items():
-        (directory / f"{name}.svg").write_text(_picture(words, directory))
+    images = {"stat": picture(_report(_STAT, directory), _line(_STAT))}
+    images["slowest"] = cast(typed(_line(_SLOWEST), _report(_SLOWEST, directory)), _line(_SLOWEST))
+    images["top"] = _top(directory)
+    for name, image in images.items():
+        (directory / f"{name}.svg").write_text(image)
     return {"timeline.html": directory / "timeline.html"} | {
-        f"images/{name}.svg": directory / f"{name}.svg" for name in _REPORTS
+        f"images/{name}.svg": directory / f"{name}.svg" for name in images
     }
+
+
+def _top(directory: Path) -> str:
+    program = ("--", "./server", str(_REQUESTS))
+    words: list[str | Path] = [_command("hypertrace"), *_TOP, "--events", str(SERVER / "server.toml"), *program]
+    frames = screens(shown(words, directory))
+    return cast([(frame, 0.4) for frame in frames[:-1]] + [(frames[-1], 3.0)], _line((*_TOP, *program)))
+
+
+def _report(words: tuple[str, ...], directory: Path) -> str:
+    return shown([_command("hypertrace"), *words], directory)
+
+
+def _line(words: tuple[str, ...]) -> str:
+    return shlex.join(["hypertrace", *words])
 
 
 def _command(name: str) -> Path:
@@ -68,28 +82,3 @@ def _command(name: str) -> Path:
 
 def _output(command: list[str | Path], directory: Path) -> bytes:
     return subprocess.run(command, check=True, cwd=directory, stdout=subprocess.PIPE).stdout
-
-
-def _picture(words: list[str], directory: Path) -> str:
-    """The output of ``hypertrace`` with ``words`` on a terminal, as an SVG image."""
-    console = Console(record=True, width=_WIDTH, file=io.StringIO())
-    console.print(Text.from_ansi(_on_terminal([_command("hypertrace"), *words], directory)), end="")
-    # The font is one of the reader's machine, because the site loads no files from other sites.
-    form = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
-    return console.export_svg(title=f"hypertrace {' '.join(words)}", code_format=form)
-
-
-def _on_terminal(command: list[str | Path], directory: Path) -> str:
-    """The output of ``command`` if standard output is a terminal."""
-    master, slave = pty.openpty()
-    environment = os.environ | {"COLUMNS": str(_WIDTH), "TERM": "xterm-256color"}
-    with subprocess.Popen(command, cwd=directory, stdout=slave, env=environment) as process, open(master, "rb") as end:
-        os.close(slave)
-        shown = b""
-        # When no process has the terminal open any more, reading its other end fails with EIO.
-        with suppress(OSError):
-            while part := os.read(end.fileno(), 65536):
-                shown += part
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
-    return shown.decode().replace("\r\n", "\n")
