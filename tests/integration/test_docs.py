@@ -55,10 +55,17 @@ def test_readme_builds_its_program(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("page", ["recipes.md", "languages.md"])
-def test_pages_of_files(tmp_path: Path, page: str) -> None:
+_JOBS = ("exact-counts.md", "guest-and-host.md", "python-programs.md", "two-builds.md")
+
+
+@pytest.mark.parametrize("page", ["recipes.md", "languages.md", *_JOBS])
+def test_pages_of_files(tmp_path: Path, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In one directory, in the order of the page. Times differ from run to run."""
     require_tool("g++", "g++")
+    require_tool(AARCH64.compiler, AARCH64.packages)
+    # With one build twice, any verdict is possible.
+    for build in ("OLD", "NEW"):
+        monkeypatch.setenv(build, str(require_tool(AARCH64.emulator, "qemu-user").parent))
     for block in blocks(page):
         if block.file is not None:
             (tmp_path / block.file).write_text(block.content)
