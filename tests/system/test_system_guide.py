@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.documents import fenced, transcript
+from tests.support.documents import blocks, fenced, transcript
 from tests.support.requirements import require_tool
 from tests.support.toolchain import ROOT, Toolchain
 from tests.system.machines import ARM64, TIMEOUT, X86_64, Machine, installed_qemu, readme_program
@@ -64,3 +64,15 @@ def test_module_readme_names_all_there_is() -> None:
 def test_shell_sessions(directory: Path) -> None:
     for block in fenced("quick-guide.md", "shell-session"):
         assert transcript(block, directory, warnings=False, timeout=TIMEOUT) == block
+
+
+def test_boot(directory: Path) -> None:
+    """In one directory, in the order of the page. Times differ from run to run."""
+    for block in blocks("boot.md"):
+        if block.file is not None:
+            (directory / block.file).write_text(block.content)
+        elif block.language == "shell-session":
+            assert transcript(block.content, directory, warnings=False, timeout=TIMEOUT) == block.content
+        else:
+            for command in block.content.splitlines():
+                assert transcript(f"$ {command} && echo done\n", directory).endswith("\ndone\n")
