@@ -7,6 +7,7 @@ The sections are those of the Digital Library of Mathematical Functions (dlmf.ni
 
 from __future__ import annotations
 
+import functools
 import math
 from statistics import NormalDist
 from typing import TYPE_CHECKING
@@ -93,6 +94,7 @@ def normal_quantile(probability: float) -> float:
     return _NORMAL.inv_cdf(probability)
 
 
+@functools.lru_cache(maxsize=1024)
 def t_quantile(probability: float, freedom: float) -> float:
     """The quantile of Student's distribution with ``freedom`` degrees of freedom, for a ``probability`` of at least
     one half."""
