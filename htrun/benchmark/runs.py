@@ -12,17 +12,18 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from htrun.analysis.timing.run_order import RunOrder, common_order, stored_in
 from htrun.analysis.timing.whole_program import Usage
 from htrun.benchmark.alone import measure
 from htrun.errors import HtrunError
 from htrun.launch import launcher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from htrun.benchmark.matrix import Cell
     from htrun.launch.program import Launch
@@ -42,7 +43,7 @@ class RunPlan:
 
     ``warmup``: the number of runs that come first and do not count. ``processors``: the processors to run on; empty for
     any. ``events``: the file that names events. ``options``: further options of htrun. ``whole``: whether each command
-    is also run without htrun.
+    is also run without htrun. ``seed``: determines the order of several commands; None: chosen at random.
     """
 
     runs: int
@@ -51,23 +52,27 @@ class RunPlan:
     events: Path | None = None
     options: tuple[str, ...] = ()
     whole: bool = True
+    seed: int | None = None
 
 
-def run_in_turns(cells: Sequence[Cell], places: Sequence[Path], plan: RunPlan) -> None:
+def run_in_turns(cells: Sequence[Cell], places: Sequence[Path], plan: RunPlan) -> RunOrder:
     """Run every cell as often as ``plan`` says, and store the results in ``places``, which has one directory for each
-    cell.
+    cell. Returns the order of the runs, which is random.
 
     Existing runs are not repeated. Raises `HtrunError`.
     """
     for cell, place in zip(cells, places, strict=True):
         _claim(place, cell)
+    order = _order_of(places, plan)
     kinds = (_TracedRuns,) if not plan.whole else (_RunsAlone, _TracedRuns)
     for kind in kinds:
         sides: list[_Runs] = [kind(cell, place, plan) for cell, place in zip(cells, places, strict=True)]
         for side in sides:
             side.warm_up()
-        for number, which in _turns(plan.runs, len(sides)):
-            sides[which].run(number)
+        for number, which in order.turns(len(sides)):
+            if number < plan.runs:
+                sides[which].run(number)
+    return order
 
 
 def traces_of(place: Path, runs: int) -> list[Path]:
@@ -83,7 +88,10 @@ def usages_of(place: Path) -> list[Usage]:
     whole, newline, _ = file.read_bytes().rpartition(b"\n")
     # If a bench was killed in the middle of a line, this bench continues after the last complete line.
     os.truncate(file, len(whole + newline))
-    return [Usage.of(line, file) for line in whole.splitlines()]
+    usages, order = [Usage.of(line, file) for line in whole.splitlines()], stored_in(place)
+    if order is None:
+        return usages
+    return [replace(usage, block=order.block_of(number)) for number, usage in enumerate(usages)]
 
 
 def _name(number: int) -> str:
@@ -102,11 +110,28 @@ def _claim(place: Path, cell: Cell) -> None:
         raise HtrunError(f"cannot write to {place}: {error.strerror}") from error
 
 
-def _turns(runs: int, sides: int) -> Iterator[tuple[int, int]]:
-    """Pairs of run and side, in the order A B B A A B ..., so that drift affects all sides equally."""
-    for run in range(runs):
-        order = range(sides) if run % 2 == 0 else reversed(range(sides))
-        yield from ((run, side) for side in order)
+def _order_of(places: Sequence[Path], plan: RunPlan) -> RunOrder:
+    """The order of the runs in ``places``, with at least the runs of ``plan``. It is stored there if there are several.
+
+    If there are already runs, but not of one common order, the order is not stored, because a comparison cannot rely on
+    it. Raises `HtrunError`.
+    """
+    if len(places) == 1:
+        return RunOrder.new(plan.seed).extended(plan.runs)
+    found = common_order(places)
+    if found is not None and plan.seed not in (None, found.seed):
+        raise HtrunError(
+            f"{places[0].parent} contains runs in the order of --seed {found.seed}; give this seed, or another -o DIR"
+        )
+    order = (found or RunOrder.new(plan.seed)).extended(plan.runs)
+    if found is not None or not any(_has_runs(place) for place in places):
+        for place in places:
+            order.store(place)
+    return order
+
+
+def _has_runs(place: Path) -> bool:
+    return (place / _ALONE).exists() or any(place.glob("run-*"))
 
 
 @dataclass(frozen=True)

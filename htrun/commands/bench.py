@@ -82,7 +82,7 @@ examples:
         )
         parser.add_argument("--cpu", metavar="LIST", help="the processors to run on, such as 1 or 2-3")
         parser.add_argument(
-            "--vs", metavar="COMMAND", help="also run this command, alternately (A B B A ...), and compare the two"
+            "--vs", metavar="COMMAND", help="also run this command, in random order, and compare the two"
         )
         parser.add_argument(
             "--until", choices=["decided"], help="with --vs: after --runs runs, continue until every name has a verdict"
@@ -93,6 +93,12 @@ examples:
             default=_MOST_RUNS,
             metavar="N",
             help=f"the maximum number of runs with --until (default: {_MOST_RUNS})",
+        )
+        parser.add_argument(
+            "--seed",
+            type=int,
+            metavar="N",
+            help="with --vs or --matrix: the seed of the random order of the runs (default: chosen at random)",
         )
         complete_file(
             parser.add_argument(
@@ -137,6 +143,8 @@ examples:
             raise HtrunError("--runs must be at least 1, --warmup at least 0")
         if len(cells) == 1 and arguments.fail_on is not None:
             raise HtrunError("--fail-on needs programs to compare: --vs or --matrix")
+        if len(cells) == 1 and arguments.seed is not None:
+            raise HtrunError("--seed determines the order of several programs: give --vs or --matrix")
         if len(cells) > 1:
             refuse_all_but(
                 matrix_report.FORMS,
@@ -159,11 +167,13 @@ examples:
 
 @dataclass(frozen=True)
 class _Bench:
-    """A cell and its results. ``whole``: the runs of the program without htrun; None if there are none."""
+    """A cell and its results. ``whole``: the runs of the program without htrun; None if there are none. ``seed``: the
+    seed of the order in which the runs of this cell and of others were made."""
 
     cell: Cell
     runs: Sequence[TimedRun]
     whole: WholeProgram | None
+    seed: int
 
 
 def _print_step(message: str) -> None:
@@ -210,27 +220,36 @@ def _plan(arguments: argparse.Namespace) -> RunPlan:
         *_words_of("--htrun", arguments.htrun),
     )
     return RunPlan(
-        arguments.runs, arguments.warmup, processors, arguments.events, options, whole=not arguments.no_whole
+        arguments.runs,
+        arguments.warmup,
+        processors,
+        arguments.events,
+        options,
+        whole=not arguments.no_whole,
+        seed=arguments.seed,
     )
 
 
 def _run_all(cells: Sequence[Cell], directory: Path, plan: RunPlan, arguments: argparse.Namespace) -> list[_Bench]:
-    """Run every cell as often as requested. With --vs the two cells run alternately, otherwise one after the other."""
+    """Run every cell as often as requested. The runs of the cells that are compared, which are in the same group, are
+    made in random order."""
     from htrun.events.named import NamedEvents
 
     wanted = span_query_of(arguments)
     places = [directory / (cell.emulator if arguments.matrix is None else cell.name) for cell in cells]
-    if arguments.matrix is None:
-        run_in_turns(cells, places, plan)
-    else:
-        for cell, place in zip(cells, places, strict=True):
-            run_in_turns([cell], [place], plan)
+    groups: dict[str, list[int]] = {}
+    for number, cell in enumerate(cells):
+        groups.setdefault(cell.group, []).append(number)
+    seeds = {
+        group: run_in_turns([cells[number] for number in numbers], [places[number] for number in numbers], plan).seed
+        for group, numbers in groups.items()
+    }
     names = None if plan.events is None else NamedEvents.load(plan.events)
     benches = []
     for cell, place in zip(cells, places, strict=True):
         runs = [TimedRun.read(trace, wanted, names) for trace in traces_of(place, plan.runs)]
         usages = usages_of(place)[: plan.runs] if plan.whole else []
-        benches.append(_Bench(cell, runs, WholeProgram(usages) if usages else None))
+        benches.append(_Bench(cell, runs, WholeProgram(usages) if usages else None, seeds[cell.group]))
     return benches
 
 
@@ -287,6 +306,7 @@ def _comparison(benches: Sequence[_Bench], verdicts: Verdicts, looks: int) -> Co
         threshold=verdicts.threshold,
         difference=verdicts.difference,
         looks=looks,
+        seed=benches[0].seed,
     )
 
 

@@ -35,7 +35,8 @@ Each of A and B is a trace, a directory with one trace for each run (as created 
 bench. A directory or JSON of bench --vs contains both A and B. If a side consists of several of these, write --vs
 between those of A and those of B. The ratio is the geometric mean of B's medians, divided by the geometric mean of A's
 medians. p is the probability of such a difference, or a larger one, if A and B are the same. It is computed by a
-permutation test, which exchanges runs between A and B. The verdict is slower or faster if p, corrected for the number
+permutation test, which exchanges runs between A and B; runs of bench --vs only within the blocks in which their order
+was random. The verdict is slower or faster if p, corrected for the number
 of names, is at most 0.05, and the ratio differs from 1 by at least the threshold. The 95% interval then excludes 1. A
 verdict needs at least 4 runs on each side. Two single traces are shown side by side, without a verdict, since they do
 not show how much runs differ.

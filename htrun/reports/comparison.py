@@ -50,6 +50,7 @@ class ComparisonReport:
     ``program``: the comparison of the runs without htrun, if there are any.
     ``mean``: the geometric mean of the ratios of all spans; None if a run lacks a span.
     ``runs``: the runs of A and of B.
+    ``seed``: the seed of the random order of these runs, if they were just made.
     """
 
     comparisons: Sequence[Comparison]
@@ -60,6 +61,7 @@ class ComparisonReport:
     program: Comparison | None = None
     mean: Ratio | None = None
     runs: Sequence[Sequence[RunOfSpans]] = ()
+    seed: int | None = None
 
     @property
     def is_decided(self) -> bool:
@@ -86,6 +88,8 @@ def text(report: ComparisonReport) -> Iterator[str]:
         yield f"{name}: {side.command}\n"
         if side.whole is not None:
             yield f"   {whole_line(side.whole)}\n"
+    if report.seed is not None:
+        yield f"{_order(report.seed)}\n"
     if report.sides:
         yield "\n"
     yield f"{_heading(report)}\n\n"
@@ -103,6 +107,7 @@ def _as_json(report: ComparisonReport) -> str:
         "corrected": report.corrected,
         "warnings": list(report.remarks),
         **sides,
+        **({} if report.seed is None else {"seed": report.seed}),
         "whole_program": None if report.program is None else _span(report.program),
         "geometric_mean": ratio_as_json(report.mean),
         "spans": [_span(each) for each in report.comparisons],
@@ -125,6 +130,8 @@ def _as_csv(report: ComparisonReport) -> str:
 def _as_markdown(report: ComparisonReport) -> str:
     spans = markdown_table(_HEAD, [_cells(each) for each in report.lines], _RIGHT)
     commands = [f"{name}: `{side.command}`\n\n" for name, side in zip("AB", report.sides, strict=False)]
+    if report.seed is not None:
+        commands.append(f"{_order(report.seed)}\n\n")
     below = [f"\n{line}\n" for line in [*_below(report), *report.remarks]]
     return "".join([*commands, f"{_heading(report)}\n\n", spans, *below])
 
@@ -134,6 +141,10 @@ FORMS: dict[str, Callable[[ComparisonReport], str]] = {
     "csv": _as_csv,
     "markdown": _as_markdown,
 }
+
+
+def _order(seed: int) -> str:
+    return f"in random order (--seed {seed})"
 
 
 def _heading(report: ComparisonReport) -> str:

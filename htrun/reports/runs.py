@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from htrun.analysis.read_ahead import read_ahead
+from htrun.analysis.timing.run_order import block_of_trace
 from htrun.errors import HtrunError
 from htrun.reports.missing_spans import no_spans
 from htrun.reports.output import warn
@@ -35,7 +36,7 @@ class TimedRun:
     """The results of one trace.
 
     ``facts``: the facts of its environment; ``rows``: its spans; ``lost``: the number of lost events; ``missing``: the
-    reason why it has no spans, empty if it has spans.
+    reason why it has no spans, empty if it has spans; ``block``: see `htrun.analysis.timing.comparison.Run`.
     """
 
     path: Path
@@ -47,6 +48,7 @@ class TimedRun:
     lost: int
     missing: str = ""
     remarks: Sequence[str] = ()
+    block: str = ""
 
     @property
     def is_corrected(self) -> bool:
@@ -57,7 +59,7 @@ class TimedRun:
         """See `RunOfSpans`."""
         from htrun.analysis.timing.comparison import Run
 
-        return {name: Run.of(figures) for name, figures in self.figures(corrected=corrected).items()}
+        return {name: Run.of(figures, self.block) for name, figures in self.figures(corrected=corrected).items()}
 
     def figures(self, *, corrected: bool) -> Mapping[str, Figures]:
         """The figures of the run's spans by name and group. ``corrected``: whether they are corrected for the cost of
@@ -70,7 +72,7 @@ class TimedRun:
         """Read the trace at ``path``. ``names``: replace the names in the trace. Raises `HtrunError`."""
         from htrun.analysis.trace import Trace
 
-        return cls.of(Trace.open(path, names, warn), wanted)
+        return replace(cls.of(Trace.open(path, names, warn), wanted), block=block_of_trace(path))
 
     @classmethod
     def of(cls, trace: Trace, wanted: SpanQuery, batches: Iterable[Events] | None = None) -> TimedRun:

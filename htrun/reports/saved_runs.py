@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _STANDARD_INPUT = "-"
 _MOST_RUNS = 100_000
 _SIDES = "runs"
-_NO_SINGLE_RUNS = "does not contain the results of each run: create it again with this version of hypertrace"
 """The key of the two sides of a comparison."""
+_NO_SINGLE_RUNS = "does not contain the results of each run: create it again with this version of hypertrace"
 
 
 @dataclass(frozen=True)
@@ -141,9 +141,10 @@ class _Document:
                 number, count = self._whole_number(part, "run"), self._whole_number(part, "count")
                 if not 1 <= number <= _MOST_RUNS:
                     self._fail(f"run {number}")
-                raw.setdefault(number, {})[name] = self._run(part["raw"], count)
+                block = self._block(part)
+                raw.setdefault(number, {})[name] = self._run(part["raw"], count, block)
                 if part.get("corrected") is not None:
-                    corrected.setdefault(number, {})[name] = self._run(part["corrected"], count)
+                    corrected.setdefault(number, {})[name] = self._run(part["corrected"], count, block)
         facts = self._object(self._content.get("environment"), "environment")
         missing = "holds no spans"
         lost = self._whole_number(self._content, "lost")
@@ -157,14 +158,18 @@ class _Document:
         lines = [each for each in self._list(self._content, "warnings") if isinstance(each, str)]
         return [line.removeprefix(prefix) for line in lines if line.startswith(prefix)]
 
-    def _run(self, figures: object, count: int) -> Run:
+    def _block(self, run: Mapping[str, Any]) -> str:
+        """The block of a ``run``. Runs that were not made in a random order do not have it."""
+        return self._text(run, "block") if "block" in run else ""
+
+    def _run(self, figures: object, count: int, block: str) -> Run:
         own = self._object(figures, OF_RUNS)
         median, low, high, reach = (self._number(own, key) for key in ("median", "low", "high", "reach"))
         # Documents of earlier versions do not have it.
         apart = self._number(own, "apart") if "apart" in own else 0.0
         if not low <= median <= high or reach < 0 or apart < 0:
             self._fail(f"a median of {median} from {low} to {high}")
-        return Run(Interval(median, low, high), count, own.get("resolved") is True, reach, apart)
+        return Run(Interval(median, low, high), count, own.get("resolved") is True, reach, apart, block)
 
     def _whole(self) -> WholeProgram | None:
         if self._content.get("whole_program") is None:
@@ -172,11 +177,15 @@ class _Document:
         whole = self._object(self._content["whole_program"], "whole_program")
         if "each" not in whole:
             raise HtrunError(f"{self._name} {_NO_SINGLE_RUNS}")
-        kinds = ("wall", "user", "system")
-        each = [Usage(*(self._whole_number(usage, kind) for kind in kinds)) for usage in self._list(whole, "each")]
+        usages = [self._object(usage, "each") for usage in self._list(whole, "each")]
+        each = [self._usage(usage) for usage in usages]
         if not each or min(usage.wall for usage in each) <= 0:
             self._fail("runs of no length")
         return WholeProgram(each)
+
+    def _usage(self, run: Mapping[str, Any]) -> Usage:
+        wall, user, system = (self._whole_number(run, kind) for kind in ("wall", "user", "system"))
+        return Usage(wall, user, system, self._block(run))
 
     def of_side(self, side: str) -> dict[str, Any]:
         """One ``side`` of a comparison, "a" or "b", as a document of the schema ``stat``."""

@@ -11,9 +11,9 @@ from htrun.reports.runs import NOT_CORRECTED, by_name, can_be_corrected, differi
 from htrun.reports.table import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from htrun.analysis.timing.comparison import Comparison
+    from htrun.analysis.timing.comparison import Comparison, Run
     from htrun.reports.single_runs import RunOfSpans
 
 
@@ -24,11 +24,12 @@ def compare_sides(
     threshold: float,
     difference: float,
     looks: int = 1,
+    seed: int | None = None,
 ) -> ComparisonReport:
     """Compare the runs of two ``sides`` with `htrun.analysis.timing.comparison.compare`.
 
     ``run_now``: the two sides, if their commands were just run. If both commands were also run without htrun, those
-    runs are also compared. Raises `HtrunError`.
+    runs are also compared. ``seed``: the seed of the random order in which they were run. Raises `HtrunError`.
     """
     from htrun.analysis.timing.comparison import compare, geometric_mean
 
@@ -38,14 +39,14 @@ def compare_sides(
     if len(wholes) == len(sides):
         one, other = ({PROGRAM: whole, **spans} for whole, spans in zip(wholes, (one, other), strict=True))
     comparisons = compare(one, other, threshold, difference=difference, looks=looks)
-    remarks = [*_remarks(sides, corrected=corrected), *_few(comparisons, looks)]
+    remarks = [*_remarks(sides, corrected=corrected), *_few(comparisons, one, other, looks)]
     alone = {"only in A": [name for name in one if name not in other], "only in B": [n for n in other if n not in one]}
     if not comparisons:
         raise HtrunError(f"A and B have no spans with the same name: {', '.join(one)}; {', '.join(other)}")
     program = next((each for each in comparisons if each.name == PROGRAM), None)
     spans = [each for each in comparisons if each is not program]
     mean = geometric_mean(*({name: runs for name, runs in side.items() if name != PROGRAM} for side in (one, other)))
-    return ComparisonReport(spans, alone, remarks, corrected, run_now, program, mean, sides)
+    return ComparisonReport(spans, alone, remarks, corrected, run_now, program, mean, sides, seed)
 
 
 def _remarks(sides: Sequence[Sequence[RunOfSpans]], *, corrected: bool) -> Iterator[str]:
@@ -64,18 +65,26 @@ def _remarks(sides: Sequence[Sequence[RunOfSpans]], *, corrected: bool) -> Itera
         yield NOT_CORRECTED
 
 
-def _few(comparisons: Sequence[Comparison], looks: int) -> Iterator[str]:
+def _few(
+    comparisons: Sequence[Comparison],
+    one: Mapping[str, Sequence[Run]],
+    other: Mapping[str, Sequence[Run]],
+    looks: int,
+) -> Iterator[str]:
     """Remarks on names with too few spans or runs for a comparison."""
     from htrun.analysis.timing.comparison import fewest
 
-    both = min((each.runs for each in comparisons), key=min, default=(0, 0))
-    least = fewest(both, len(comparisons) * looks) if min(both) > 1 else None
-    if min(both) == 1:
+    rarest = min(comparisons, key=lambda each: min(each.runs), default=None)
+    if rarest is None:
+        return
+    runs, tries = min(rarest.runs), len(comparisons) * looks
+    least = fewest(one[rarest.name], other[rarest.name], tries) if runs > 1 else None
+    if runs == 1:
         yield "no verdict: one run does not show how much runs differ; give several (hypertrace bench --runs)"
     elif least is not None:
         names = f"{len(comparisons)} names" if len(comparisons) > 1 else "one name"
-        yield f"{min(both)} runs are too few for a verdict on {names}: give at least {least} of each"
+        yield f"{runs} runs are too few for a verdict on {names}: give at least {least} of each"
     for each in comparisons:
-        for side, count, runs in zip("AB", each.counts, each.runs, strict=True):
-            if count == 1 and runs == 1:
+        for side, count, of_side in zip("AB", each.counts, each.runs, strict=True):
+            if count == 1 and of_side == 1:
                 yield f"{side} has one sample only of {printable(each.name)}: its spread is unknown"

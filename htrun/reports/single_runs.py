@@ -64,7 +64,8 @@ def spans_as_json(runs: Sequence[RunOfSpans]) -> Mapping[str, list[dict[str, Any
 def run_as_json(number: int, raw: Run, corrected: Run | None) -> dict[str, Any]:
     """The spans of one name in the run with this ``number``."""
     better = None if corrected is None else _median(corrected)
-    return {"run": number, "count": raw.count, "raw": _median(raw), "corrected": better}
+    block = {"block": raw.block} if raw.block else {}
+    return {"run": number, "count": raw.count, "raw": _median(raw), "corrected": better, **block}
 
 
 def _median(run: Run) -> dict[str, Any]:

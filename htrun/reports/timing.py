@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import htrun
@@ -184,7 +184,7 @@ def whole_as_json(whole: WholeProgram | None) -> dict[str, Any] | None:
     if whole is None:
         return None
     kinds = {kind: {**figures_of(each), "stddev": whole.deviation(kind)} for kind, each in whole.figures.items()}
-    return {"runs": len(whole.usages), **kinds, "each": [asdict(usage) for usage in whole.usages]}
+    return {"runs": len(whole.usages), **kinds, "each": [usage.as_json() for usage in whole.usages]}
 
 
 def _calibration(cost: Cost, step: ClockStep) -> Iterator[str]:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -59,7 +60,10 @@ def test_two_commands_in_every_form(directory: Path) -> None:
 
 def test_two_commands_for_people(directory: Path) -> None:
     text = hypertrace("bench", *SHORT, "--vs", "env ./app", "--", "./app", directory=directory).stdout
-    assert text.startswith("A: ./app\nB: env ./app\n\ngeometric means of the runs' medians, corrected")
+    assert re.match(
+        r"A: \./app\nB: env \./app\nin random order \(--seed \d+\)\n\ngeometric means of the runs' medians, corrected",
+        text,
+    )
     assert "\njob " in text
 
 

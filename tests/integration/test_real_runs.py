@@ -15,15 +15,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from htrun.analysis.timing.comparison import Run
 from htrun.analysis.timing.query import SpanQuery
+from htrun.analysis.timing.run_order import RunOrder
 from htrun.reports.runs import TimedRun
 from tests.support.busy import busy_loops
 from tests.support.run import HTRUN
 from tests.support.toolchain import Toolchain
-from tests.support.verdicts import alarms, most_alarms, verdict_of
+from tests.support.verdicts import alarms, in_random_order, most_alarms, verdict_of
 
 GUEST = Path(__file__).parent / "guests" / "kinds_of_spans.c"
 POOL = int(os.environ.get("HTRUN_POOL_RUNS", "60"))
@@ -36,7 +36,7 @@ NAMES = "".join(
 )
 CHANCE = 1e-6
 
-Draw = Callable[[np.random.Generator, int], tuple[NDArray[np.intp], NDArray[np.intp]]]
+Draw = Callable[[np.random.Generator, Sequence[Run], int], tuple[Sequence[Run], Sequence[Run]]]
 Pool = Sequence[Mapping[str, Run]]
 """Runs in the order of time, each with its spans by name."""
 
@@ -60,32 +60,32 @@ def pool(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return runs
 
 
-def alternately(generator: np.random.Generator, runs: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Two sets of ``runs`` runs of the pool, which alternate in time as those of bench --vs do (A B B A ...)."""
-    chosen = np.sort(generator.choice(POOL, 2 * runs, replace=False))
-    is_first = np.resize([True, False, False, True], 2 * runs)
-    return chosen[is_first], chosen[~is_first]
+def as_bench_does(generator: np.random.Generator, pool: Sequence[Run], runs: int) -> tuple[list[Run], list[Run]]:
+    """Two sets of ``runs`` runs of the ``pool``, in the order of bench --vs, with their blocks."""
+    chosen = np.sort(generator.choice(len(pool), 2 * runs, replace=False))
+    order = RunOrder.new(int(generator.integers(1 << 32))).extended(runs)
+    return in_random_order([pool[place] for place in chosen], order)
 
 
-def at_random(generator: np.random.Generator, runs: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Two sets of ``runs`` runs of the pool, at any times."""
-    chosen = generator.choice(POOL, 2 * runs, replace=False)
+def at_random(generator: np.random.Generator, pool: Sequence[Run], runs: int) -> tuple[list[Run], list[Run]]:
+    """Two sets of ``runs`` runs of the ``pool``, at any times."""
+    chosen = [pool[place] for place in generator.choice(len(pool), 2 * runs, replace=False)]
     return chosen[:runs], chosen[runs:]
 
 
-@pytest.mark.parametrize("draw", [alternately, at_random], ids=lambda draw: draw.__name__)
+@pytest.mark.parametrize("draw", [as_bench_does, at_random], ids=lambda draw: draw.__name__)
 @pytest.mark.parametrize("runs", [1, 3, 10])
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_false_alarm(pool: Pool, kind: str, runs: int, draw: Draw) -> None:
     """Pairs share runs, but they are drawn independently from the runs that there are. So the number of alarms has a
-    binomial distribution; its parameter is the share of alarms among all pairs that can be drawn. For sets that are
-    drawn at random, this share is at most 5% for any pool: the same runs, distributed over A and B in all ways, give an
-    alarm in at most 5% of these ways. A share of 5% exceeds the limit once in a million times."""
+    binomial distribution; its parameter is the share of alarms among all pairs that can be drawn. This share is at most
+    5% for any pool, however its runs depend on each other: the same runs, distributed over A and B in all ways that are
+    equally likely, give an alarm in at most 5% of these ways. A share of 5% exceeds the limit once in a million
+    times."""
     generator = np.random.default_rng([runs, KINDS.index(kind)])
     of_kind = [run[kind] for run in pool]
     verdicts = []
     for _ in range(PAIRS):
-        one, other = ([of_kind[place] for place in places] for places in draw(generator, runs))
-        verdicts.append(verdict_of(one, other))
+        verdicts.append(verdict_of(*draw(generator, of_kind, runs)))
     print(f"{kind}, {runs} runs, {draw.__name__}: {alarms(verdicts)} of {PAIRS} pairs gave an alarm")
     assert alarms(verdicts) <= most_alarms(PAIRS, runs, CHANCE)

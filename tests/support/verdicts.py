@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from scipy import stats
 
+from htrun.analysis.timing.blocks import fewest_runs
 from htrun.analysis.timing.comparison import Run, Verdict, compare
-from htrun.analysis.timing.permutation import fewest_runs
+from htrun.analysis.timing.run_order import RunOrder
 
 _LEVEL = 0.05
 
@@ -30,3 +32,11 @@ def most_alarms(trials: int, runs: int, chance: float) -> int:
     """The number of false alarms among ``trials`` comparisons of ``runs`` runs of each side that is exceeded with the
     probability ``chance`` if each gives an alarm with a probability of 5%. Too few runs permit none at all."""
     return int(stats.binom.isf(chance, trials, _LEVEL)) if runs >= fewest_runs(_LEVEL) else 0
+
+
+def in_random_order(runs: Sequence[Run], order: RunOrder) -> tuple[list[Run], list[Run]]:
+    """``runs``, which are in the order of time, distributed over A and B as ``order`` says."""
+    sides: tuple[list[Run], list[Run]] = ([], [])
+    for run, (number, side) in zip(runs, order.turns(2), strict=True):
+        sides[side].append(replace(run, block=order.block_of(number)))
+    return sides

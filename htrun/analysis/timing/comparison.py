@@ -3,7 +3,7 @@
 The unit of comparison is the run. Runs differ in memory layout, frequency, other programs, and so on. All spans of a
 run share these conditions, so even thousands of spans of one run are only one sample, and a single run on each side
 permits no verdict. A permutation test (`htrun.analysis.timing.permutation`) compares the logarithms of the medians of
-the runs.
+the runs. If the runs were made in a random order, it exchanges only runs whose order was random.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from htrun.analysis.timing.blocks import can_reject, common_blocks, fewest_runs, sizes_in
 from htrun.analysis.timing.distribution import Distribution
 from htrun.analysis.timing.inference import CONFIDENCE, Interval
-from htrun.analysis.timing.permutation import Shift, can_reject, fewest_runs, shift
+from htrun.analysis.timing.permutation import Shift, shift
 from htrun.analysis.timing.power import runs_needed, spread
 from htrun.analysis.timing.probability import normal_above, normal_quantile
 
@@ -49,7 +50,8 @@ class Run:
     ``median``: the median of their durations with its interval, in ns. ``count``: the number of spans. ``resolved``:
     see `Figures`. ``reach``: the error that all durations may have because of the code around the events. This error
     is assumed to be the same in all runs. ``apart``: the difference of the logarithms of the two modes between which
-    the medians of similar runs may change (`Figures.modes_at_median`), 0 without such modes.
+    the medians of similar runs may change (`Figures.modes_at_median`), 0 without such modes. ``block``: the name of the
+    block in which the order of this run was random (`htrun.analysis.timing.run_order`); empty if it is not known.
     """
 
     median: Interval
@@ -57,13 +59,14 @@ class Run:
     resolved: bool = True
     reach: float = 0.0
     apart: float = 0.0
+    block: str = ""
 
     @classmethod
-    def of(cls, figures: Figures) -> Run:
-        """The run whose spans have these ``figures``."""
+    def of(cls, figures: Figures, block: str = "") -> Run:
+        """The run in this ``block`` whose spans have these ``figures``."""
         low, high = figures.modes_at_median or (1.0, 1.0)
         apart = math.log(high / low) if low > 0 else 0.0
-        return cls(figures.median, figures.distribution.count, figures.resolved, figures.reach, apart)
+        return cls(figures.median, figures.distribution.count, figures.resolved, figures.reach, apart, block)
 
 
 @dataclass(frozen=True)
@@ -197,15 +200,22 @@ def _shift_by_runs(one: Sequence[Run], other: Sequence[Run], level: float, sign:
     """The shift of the logarithms of the runs' medians. Each median is first raised by ``sign`` times its
     `Run.reach`."""
     first, second = ([math.log(run.median.value + sign * run.reach) for run in side] for side in (one, other))
-    return _shift_of(first, second, level)
+    return _shift_of(first, second, level, _blocks(one, other))
 
 
-def _shift_of(first: Sequence[float], second: Sequence[float], level: float) -> Shift:
+def _blocks(one: Sequence[Run], other: Sequence[Run]) -> tuple[list[int], list[int]]:
+    """The index of the block of each run."""
+    return common_blocks([run.block for run in one], [run.block for run in other])
+
+
+def _shift_of(
+    first: Sequence[float], second: Sequence[float], level: float, blocks: tuple[list[int], list[int]]
+) -> Shift:
     """The shift from ``first`` to ``second``, which contain a value for each run. It is unbounded if a side has only
     one run."""
     if min(len(first), len(second)) == 1:
         return Shift(sum(second) / len(second) - sum(first) / len(first), -math.inf, math.inf, 1.0)
-    return shift(first, second, level)
+    return shift(first, second, level, blocks)
 
 
 def _shift_by_spans(value: float, one: Sequence[Run], other: Sequence[Run], level: float) -> Shift:
@@ -230,9 +240,12 @@ def _within(run: Run) -> float:
 
 
 def _needed(one: Sequence[Run], other: Sequence[Run], difference: float, level: float) -> Needed:
-    sides = [[math.log(run.median.value) for run in side] for side in (one, other)]
+    groups: dict[tuple[int, int], list[float]] = {}
+    for side, (runs, blocks) in enumerate(zip((one, other), _blocks(one, other), strict=True)):
+        for run, block in zip(runs, blocks, strict=True):
+            groups.setdefault((side, block), []).append(math.log(run.median.value))
     within = math.sqrt(max(_variance_within(side) for side in (one, other)))
-    deviation, guessed = spread(sides, within, max(run.apart for run in (*one, *other)))
+    deviation, guessed = spread([*groups.values()], within, max(run.apart for run in (*one, *other)))
     return Needed(runs_needed(deviation, abs(math.log1p(difference)), level), difference, guessed)
 
 
@@ -253,14 +266,14 @@ def middle(runs: Sequence[Run]) -> float:
     return math.exp(sum(map(math.log, medians)) / len(medians))
 
 
-def fewest(runs: tuple[int, int], tries: int) -> int | None:
-    """The minimum number of runs on each side that permits a verdict. None if ``runs``, the numbers of runs, already
+def fewest(one: Sequence[Run], other: Sequence[Run], tries: int) -> int | None:
+    """The minimum number of runs on each side that permits a verdict. None if the runs ``one`` and ``other`` already
     permit a verdict.
 
     ``tries``: the number of names compared, multiplied by the number of comparisons.
     """
     level = (1 - CONFIDENCE) / tries
-    return None if can_reject(*runs, level) else fewest_runs(level)
+    return None if can_reject(sizes_in(*_blocks(one, other)), level) else fewest_runs(level)
 
 
 def verdict(ratio: Ratio | None, probability: float | None, threshold: float) -> Verdict:
@@ -289,7 +302,7 @@ def geometric_mean(one: Mapping[str, Sequence[Run]], other: Mapping[str, Sequenc
     first, second = (_means(side, names) for side in (one, other))
     if not first or not second:
         return None
-    return Ratio.of(_shift_of(first, second, 1 - CONFIDENCE))
+    return Ratio.of(_shift_of(first, second, 1 - CONFIDENCE, _blocks(one[names[0]], other[names[0]])))
 
 
 def _means(side: Mapping[str, Sequence[Run]], names: Sequence[str]) -> list[float]:

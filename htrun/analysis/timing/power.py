@@ -6,7 +6,7 @@ import functools
 import math
 from typing import TYPE_CHECKING
 
-from htrun.analysis.timing.permutation import fewest_runs
+from htrun.analysis.timing.blocks import fewest_runs, sizes_of
 from htrun.analysis.timing.probability import chi2_quantile, noncentral_t_above, t_quantile
 
 if TYPE_CHECKING:
@@ -31,16 +31,18 @@ _CERTAIN = 30.0
 distribution."""
 
 
-def spread(sides: Sequence[Sequence[float]], within: float, apart: float = 0.0) -> tuple[float, bool]:
-    """The upper limit of the standard deviation between runs, and whether the deviation had to be guessed. ``sides``:
-    the logarithms of the medians of the runs of each side. ``within``: the standard error of the logarithm of one run,
-    known from its spans. ``apart``: the difference of the logarithms of the modes between which medians may change; 0
-    if there are no such modes."""
-    freedom = sum(len(side) - 1 for side in sides)
-    unseen = _unseen(apart, sum(len(side) for side in sides))
+def spread(groups: Sequence[Sequence[float]], within: float, apart: float = 0.0) -> tuple[float, bool]:
+    """The upper limit of the standard deviation between runs, and whether the deviation had to be guessed.
+
+    ``groups``: for each side and block, the logarithms of the medians of its runs. ``within``: the standard error of
+    the logarithm of one run, known from its spans. ``apart``: the difference of the logarithms of the modes between
+    which medians may change; 0 if there are no such modes.
+    """
+    freedom = sum(len(group) - 1 for group in groups)
+    unseen = _unseen(apart, sum(len(group) for group in groups))
     if freedom == 0:
         return max(math.hypot(GUESSED_SPREAD, within), unseen), True
-    squares = sum((value - sum(side) / len(side)) ** 2 for side in sides for value in side)
+    squares = sum((value - sum(group) / len(group)) ** 2 for group in groups for value in group)
     return max(math.sqrt(squares / chi2_quantile(_DOUBT, freedom)), within, unseen), False
 
 
@@ -72,10 +74,10 @@ def runs_needed(deviation: float, difference: float, level: float) -> int:
 
 @functools.lru_cache(maxsize=1024)
 def _power(runs: int, deviation: float, difference: float, level: float) -> float:
-    """The power of Student's test, which the power of the permutation test approaches."""
+    """The power of Student's test with a mean for each block, which the power of the permutation test approaches."""
     if deviation == 0:
         return 1.0
-    freedom = 2 * (runs - 1)
+    freedom = 2 * runs - len(sizes_of(runs)) - 1
     center = difference / (deviation * math.sqrt(2 / runs))
     if center > _CERTAIN:
         return 1.0

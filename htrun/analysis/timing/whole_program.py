@@ -24,22 +24,28 @@ PROGRAM = "(program)"
 @dataclass(frozen=True)
 class Usage:
     """The times of one run, in ns. ``wall``: the time from start to exit; ``user``, ``system``: the processor time of
-    the program and of every process that the program started and waited for."""
+    the program and of every process that the program started and waited for. ``block``: see
+    `htrun.analysis.timing.comparison.Run`."""
 
     wall: int
     user: int
     system: int
+    block: str = ""
+
+    def as_json(self) -> dict[str, int | str]:
+        """The times, and the block if it is known, for JSON."""
+        return {name: value for name, value in asdict(self).items() if name != "block" or value}
 
     def line(self) -> str:
         """The times as a line of text, which `of` can parse."""
-        return json.dumps(asdict(self)) + "\n"
+        return json.dumps(self.as_json()) + "\n"
 
     @classmethod
     def of(cls, line: bytes, file: Path) -> Usage:
         """Parse a ``line`` of ``file``. Raises `HtrunError`."""
         try:
             found = json.loads(line)
-            return cls(**{name: int(found[name]) for name in ("wall", "user", "system")})
+            return cls(int(found["wall"]), int(found["user"]), int(found["system"]))
         except (ValueError, KeyError, TypeError):
             raise HtrunError(f"{file} does not contain the times of a program's runs; remove it") from None
 
@@ -85,5 +91,5 @@ class WholeProgram:
         from htrun.analysis.timing.comparison import Run
         from htrun.analysis.timing.inference import Interval
 
-        walls = [float(usage.wall) for usage in self.usages]
-        return [Run(Interval(wall, wall, wall), 1) for wall in walls]
+        walls = [(float(usage.wall), usage.block) for usage in self.usages]
+        return [Run(Interval(wall, wall, wall), 1, block=block) for wall, block in walls]

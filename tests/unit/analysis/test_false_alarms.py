@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -15,10 +16,12 @@ from scipy import stats
 from scipy.signal import lfilter
 
 from htrun.analysis.timing.clock_step import ClockStep
-from htrun.analysis.timing.comparison import Run, Verdict, compare
+from htrun.analysis.timing.comparison import Comparison, Run, Verdict, compare
 from htrun.analysis.timing.distribution import Distribution
 from htrun.analysis.timing.figures import Figures
-from tests.support.verdicts import alarms, most_alarms, verdict_of
+from htrun.analysis.timing.inference import Interval
+from htrun.analysis.timing.run_order import RunOrder
+from tests.support.verdicts import alarms, in_random_order, most_alarms, verdict_of
 
 TRIALS = int(os.environ.get("HTRUN_VERDICT_TRIALS", "60"))
 SPANS = 300
@@ -93,6 +96,69 @@ def test_the_runs_that_are_told_to_be_needed_find_five_percent(kind: Spans, pilo
         found += second.mean() > first.mean() and stats.ttest_ind(first, second).pvalue < 0.05
     print(f"{found} of {TRIALS} differences were found")
     # With a probability of 90% each, fewer than that are found once in 10,000 times.
+    assert found >= stats.binom.ppf(1e-4, TRIALS, 0.9)
+
+
+Machine = Callable[[np.random.Generator, int], NDArray[np.float64]]
+"""The times of consecutive runs on a machine, relative to the first."""
+
+
+def steady(generator: np.random.Generator, runs: int) -> NDArray[np.float64]:
+    return np.asarray(generator.normal(1, 0.02, runs))
+
+
+def getting_slower(generator: np.random.Generator, runs: int) -> NDArray[np.float64]:
+    """By a quarter."""
+    return np.asarray(np.linspace(1, 1.25, runs) + generator.normal(0, 0.005, runs))
+
+
+def in_phases(generator: np.random.Generator, runs: int) -> NDArray[np.float64]:
+    """Slow for the second and third of four runs, as if something else ran at regular times. With runs in the order
+    A B B A A B B A, all runs of B would be slow."""
+    return np.asarray(np.resize([1, 1.1, 1.1, 1], runs) + generator.normal(0, 0.005, runs))
+
+
+def with_a_memory(generator: np.random.Generator, runs: int) -> NDArray[np.float64]:
+    """Each run is similar to the one before."""
+    return np.asarray(1 + lfilter([1], [1, -0.9], generator.normal(0, 0.01, runs + 50))[50:])
+
+
+MACHINES: tuple[Machine, ...] = (steady, getting_slower, in_phases, with_a_memory)
+
+
+def as_bench_does(machine: Machine, generator: np.random.Generator, runs: int, factor: float) -> Comparison:
+    """The comparison of two programs on ``machine``, in the order of bench --vs. The second one takes ``factor`` times
+    the time of the first."""
+    times = 1000 * machine(generator, 2 * runs)
+    order = RunOrder.new(int(generator.integers(1 << 32))).extended(runs)
+    one, other = in_random_order([Run(Interval(time, time, time), 1) for time in times], order)
+    slower = [replace(run, median=Interval(*(factor * end for end in astuple(run.median)))) for run in other]
+    [comparison] = compare({"work": one}, {"work": slower}, threshold=0.0)
+    return comparison
+
+
+@pytest.mark.parametrize("runs", [1, 3, 4, 10, 12])
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.__name__)
+def test_no_false_alarm_on_a_machine_whose_speed_changes(machine: Machine, runs: int) -> None:
+    """The runs are in random order, and only runs of the same block are exchanged."""
+    generator = np.random.default_rng(runs)
+    verdicts = [as_bench_does(machine, generator, runs, 1.0).verdict for _ in range(TRIALS)]
+    print(f"{alarms(verdicts)} of {TRIALS} comparisons gave an alarm")
+    assert alarms(verdicts) <= most_alarms(TRIALS, runs, 1e-4)
+
+
+@pytest.mark.heavy("permutes hundreds of runs in many ways")
+@pytest.mark.parametrize("pilot", [3, 10])
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.__name__)
+def test_the_runs_that_are_told_find_five_percent_on_such_a_machine(machine: Machine, pilot: int) -> None:
+    """In 90% of all cases, by the test that bench makes."""
+    generator, found, told = np.random.default_rng(pilot), 0, []
+    for _ in range(TRIALS):
+        first = as_bench_does(machine, generator, pilot, 1.05)
+        assert first.needed is not None
+        told.append(first.needed.runs)
+        found += as_bench_does(machine, generator, first.needed.runs, 1.05).verdict is Verdict.SLOWER
+    print(f"{found} of {TRIALS} differences were found, with {np.median(told):.0f} runs (median)")
     assert found >= stats.binom.ppf(1e-4, TRIALS, 0.9)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from htrun.analysis.timing import power
-from htrun.analysis.timing.permutation import fewest_runs, shift
+from htrun.analysis.timing.blocks import common_blocks, fewest_runs, sizes_of
+from htrun.analysis.timing.permutation import shift
 
 VALUES = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=6)
 
@@ -64,6 +66,51 @@ def test_too_few_values_bound_nothing() -> None:
 def test_values_that_are_all_the_same_do_not_differ() -> None:
     found = shift([5.0] * 5, [5.0] * 5, 0.05)
     assert (found.low, found.high, found.probability) == (0, 0, 1)
+
+
+NUMBERS = st.lists(st.integers(-50, 50), min_size=2, max_size=5)
+BLOCKS = st.lists(st.integers(0, 2), min_size=5, max_size=5)
+
+
+@given(NUMBERS, NUMBERS, BLOCKS, BLOCKS, st.sampled_from([0.05, 0.2, 0.5]))
+def test_only_values_of_the_same_block_are_exchanged(
+    one: list[int], other: list[int], first: list[int], second: list[int], level: float
+) -> None:
+    """The probability is the share of ways with a difference at least as large, found by going through all of them."""
+    blocks = (first[: len(one)], second[: len(other)])
+    found = shift(one, other, level, blocks)
+    values, places = np.array([*one, *other]), np.array([*blocks[0], *blocks[1]])
+    ways = map(list, itertools.combinations(range(len(values)), len(one)))
+    same = [way for way in ways if sorted(places[way]) == sorted(blocks[0])]
+    # If the values of A have a smaller sum, B has a larger mean. Sums of whole numbers are exact.
+    sums = np.array([values[way].sum() for way in same])
+    extreme = min(np.count_nonzero(sums <= sum(one)), np.count_nonzero(sums >= sum(one)))
+    assert found.probability == pytest.approx(min(2 * extreme / len(same), 1))
+    assert (found.probability <= level) == (not found.low <= 0 <= found.high)
+
+
+def test_many_ways_in_blocks_are_drawn() -> None:
+    """The values of the two blocks are far apart, but in each block those of B are larger."""
+    generator = np.random.default_rng(5)
+    blocks = [0] * 8 + [1] * 8
+    one = generator.normal(0, 1, 16) + np.repeat([0, 1000], 8)
+    other = generator.normal(3, 1, 16) + np.repeat([0, 1000], 8)
+    assert shift(one.tolist(), other.tolist(), 0.05, (blocks, blocks)).probability < 1e-4
+    assert shift(one.tolist(), other.tolist(), 0.05).probability > 0.5
+
+
+def test_blocks_hold_4_to_7_runs_and_permit_a_verdict_from_4_on() -> None:
+    assert [sizes_of(runs) for runs in (0, 1, 3, 4, 7, 8, 10, 13)] == [
+        *((), (1,), (3,), (4,), (7,), (4, 4), (5, 5), (5, 4, 4))
+    ]
+    assert all(sum(sizes_of(runs)) == runs for runs in range(200))
+    assert all(4 <= size <= 7 for runs in range(4, 200) for size in sizes_of(runs))
+
+
+def test_runs_of_different_blocks_are_all_exchanged() -> None:
+    assert common_blocks(["x.0", "x.0", "x.1"], ["x.1", "x.0"]) == ([0, 0, 1], [1, 0])
+    assert common_blocks(["x.0", "x.1"], ["y.0", "y.1"]) == ([0, 0], [0, 0])
+    assert common_blocks(["x.0", ""], ["x.0"]) == ([0, 0], [0])
 
 
 @pytest.mark.parametrize("pilot", [2, 5])
