@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 from htrun.commands.trace_arguments import add_trace, open_trace
 from htrun.errors import HtrunError
 from htrun.reports.info import MOST_ROWS, machine_facts, pairs_as_lines, report, trace_facts
-from htrun.reports.output import show
+from htrun.reports.output import show, warn
 from htrun.reports.progress import with_progress
 
 if TYPE_CHECKING:
     import argparse
+
+    from htrun.analysis.host_clocks import HostClocks
+    from htrun.analysis.trace import Trace
 
 
 class InfoCommand:
@@ -44,11 +47,23 @@ examples:
             show(json.dumps(machine, indent=2) + "\n" if arguments.json else pairs_as_lines(machine.items()))
             return 0
         trace = open_trace(arguments)
+        clocks = _clocks_of(trace)
         from htrun.analysis.statistics import count
 
         counts = count(with_progress(trace.events(), len(trace), "counting"), trace.shapes)
         if arguments.json:
-            show(json.dumps(trace_facts(trace, counts), indent=2) + "\n")
+            show(json.dumps(trace_facts(trace, counts, clocks), indent=2) + "\n")
         else:
-            show("".join(report(trace, counts, None if arguments.all else MOST_ROWS)))
+            show("".join(report(trace, counts, clocks, None if arguments.all else MOST_ROWS)))
         return 0
+
+
+def _clocks_of(trace: Trace) -> HostClocks | None:
+    """The readings of the host's clocks. If they are damaged, the rest of the trace can still be read."""
+    from htrun.analysis.host_clocks import HostClocks
+
+    try:
+        return HostClocks.of_trace(trace.path)
+    except HtrunError as error:
+        warn(str(error))
+        return None

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from htrun.ctf.clock_file import ClockFile
 from htrun.ctf.metadata import FIRST_TRACER_CLASS, metadata
 from htrun.ctf.stream_files import StreamFiles
 from htrun.ctf.thread_streams import NO_THREAD, ThreadStreams
 from htrun.errors import HtrunError
+from htrun.events.clock_readings import read_clocks
 from htrun.events.records import record_dtype
 from htrun.events.sink import Closing, SinkError
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from htrun.events.clock import Clock
+    from htrun.events.clock_readings import ClockReading
     from htrun.events.definitions import Definition
     from htrun.events.stream import Stream
     from htrun.events.tracer_events import TracerRecords
@@ -35,6 +38,8 @@ _FIRST_REFIT = 1.0
 """The time in seconds from the start until the clock in the metadata is first corrected. The clock is corrected again
 whenever the run's age has doubled. If htrun is killed, the times since the last correction are accurate to a few parts
 in a million."""
+_READING_PERIOD = 1.0
+"""The time in seconds between two readings of all clocks."""
 
 
 class CtfTrace(Closing):
@@ -60,6 +65,8 @@ class CtfTrace(Closing):
         self._tracer_streams: dict[Definition, StreamFiles] = {}
         self._started = time.monotonic()
         self._refit_at = _FIRST_REFIT
+        self._clock_file: ClockFile | None = None
+        self._read_clocks_at = 0.0
         self._lock = _locked(path)
 
     @classmethod
@@ -70,16 +77,19 @@ class CtfTrace(Closing):
         clock: Clock,
         environment: Mapping[str, str | int],
         tracer_events: Sequence[Definition] = (),
+        begin: ClockReading | None = None,
     ) -> CtfTrace:
         """Create a trace in the directory ``path``, which must be empty if it exists; see `make_directory`.
 
         ``environment``: the facts of the run for the metadata; the keys must be C identifiers. ``tracer_events``: the
-        kinds of events that will be passed to `write_tracer_records`. Raises `HtrunError`.
+        kinds of events that will be passed to `write_tracer_records`. ``begin``: the clocks at the begin of the run.
+        Raises `HtrunError`.
         """
         make_directory(path)
         trace = cls(path, num_args, clock, environment, tracer_events)
         try:
             trace._write_metadata()
+            trace._begin_clock_file(begin)
         except SinkError as error:
             raise HtrunError(str(error)) from error
         return trace
@@ -132,11 +142,26 @@ class CtfTrace(Closing):
             self._write_metadata()
 
     def flush(self) -> None:
-        """Write the records that are held back for shared streams. Raises `SinkError`."""
+        """Write the records that are held back for shared streams, and, once a second, a reading of all clocks. Raises
+        `SinkError`."""
         self._threads.flush(self._clock.source.read())
+        if time.monotonic() >= self._read_clocks_at:
+            self._write_reading()
+
+    def _begin_clock_file(self, begin: ClockReading | None) -> None:
+        self._clock_file = ClockFile(self.path, self._clock.source.name)
+        if begin is not None:
+            self._clock_file.add(begin)
+        self._write_reading()
+
+    def _write_reading(self) -> None:
+        self._read_clocks_at = time.monotonic() + _READING_PERIOD
+        if self._clock_file is not None:
+            self._clock_file.add(read_clocks(self._clock.source))
 
     def _finish(self) -> None:
         self.flush()
+        self._write_reading()
 
     def _release(self) -> None:
         """Truncate the files of the streams, and correct the clock for the whole run."""

@@ -16,6 +16,7 @@ from htrun.reports.table import printable, table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from htrun.analysis.host_clocks import HostClocks
     from htrun.analysis.statistics import Counts
     from htrun.analysis.trace import Trace
     from htrun.intercept.site_facts import SiteFacts
@@ -37,8 +38,9 @@ def machine_facts() -> dict[str, str]:
     }
 
 
-def trace_facts(trace: Trace, counts: Counts) -> dict[str, Any]:
-    """The complete report on ``trace``, as data for programs."""
+def trace_facts(trace: Trace, counts: Counts, clocks: HostClocks | None) -> dict[str, Any]:
+    """The complete report on ``trace``, as data for programs. ``clocks``: the clocks of its host; None if they are
+    unknown."""
     known = sites_of(trace.environment)
     environment = {key: value for key, value in trace.environment.items() if not is_site(key)}
     threads = [
@@ -62,10 +64,16 @@ def trace_facts(trace: Trace, counts: Counts) -> dict[str, Any]:
         "events": counts.events,
         "lost": sum(trace.discarded),
         "events_per_second": counts.rate,
+        "clocks": None if clocks is None else _clock_facts(clocks),
         "threads": threads,
         "names": dict(counts.names.most_common()),
         "sites": [_site(site, known.get(site), number) for site, number in counts.sites.most_common()],
     }
+
+
+def _clock_facts(clocks: HostClocks) -> dict[str, Any]:
+    steps = [{"clock": step.clock.name.lower(), "change_ns": step.change} for step in clocks.steps]
+    return {"readings": clocks.count, "window_ns": clocks.window_ns, "steps": steps}
 
 
 def _site(number: int, facts: SiteFacts | None, events: int) -> dict[str, Any]:
@@ -73,8 +81,9 @@ def _site(number: int, facts: SiteFacts | None, events: int) -> dict[str, Any]:
     return {"number": number, "events": events, **told}
 
 
-def report(trace: Trace, counts: Counts, most: int | None) -> Iterator[str]:
-    """The report on ``trace`` as text. ``most``: the maximum number of rows of each table; None: all rows."""
+def report(trace: Trace, counts: Counts, clocks: HostClocks | None, most: int | None) -> Iterator[str]:
+    """The report on ``trace`` as text. ``clocks``: see `trace_facts`. ``most``: the maximum number of rows of each
+    table; None: all rows."""
     facts = trace.environment
     host = [str(facts[key]) for key in ("hostname", "sysname", "kernel_release", "machine") if facts.get(key)]
     emulator = [str(facts[key]) for key in ("emulator", "emulator_version") if facts.get(key)]
@@ -89,6 +98,7 @@ def report(trace: Trace, counts: Counts, most: int | None) -> Iterator[str]:
         "emulator": ", ".join(emulator),
         "htrun": facts.get("htrun_version", ""),
         "clock": _clock(trace),
+        "clocks": _clocks(clocks) if clocks is not None else "",
         "began": _date(counts.first) if counts.first is not None else "",
         "lasted": f"{counts.seconds:.9f} s" if counts.first is not None else "",
         "events": ", ".join(filter(None, [f"{counts.events:,}", rate])),
@@ -151,6 +161,12 @@ def pairs_as_lines(pairs: Iterable[tuple[str, str]]) -> str:
 def _clock(trace: Trace) -> str:
     source, error = trace.environment.get("clock_source"), trace.environment.get("clock_error_ns")
     return f"{source}, within {error} ns" if source is not None else ""
+
+
+def _clocks(clocks: HostClocks) -> str:
+    """The readings of the host's clocks, and the changes of a clock that they show."""
+    steps = [f"{step.clock.name} changed by {step.change / 1e9:+.9f} s" for step in clocks.steps]
+    return ", ".join([f"{clocks.count} readings, each within {clocks.window_ns} ns", *steps])
 
 
 def _date(nanoseconds: int) -> str:

@@ -24,6 +24,7 @@ from htrun.sinks.text import TextSink
 
 if TYPE_CHECKING:
     from htrun.events.clock import Clock
+    from htrun.events.clock_readings import ClockReading
     from htrun.events.definitions import Definition
     from htrun.events.named import NamedEvents
     from htrun.events.records import Events
@@ -72,9 +73,9 @@ class Outputs(NamedTuple):
             sinks, summary, options.trace, num_args, facts, launch.emulator, options.tracer_events, shapes, programs
         )
 
-    def packet_sink(self, clock: Clock, warnings: Warnings) -> PacketSink | None:
+    def packet_sink(self, clock: Clock, begin: ClockReading | None, warnings: Warnings) -> PacketSink | None:
         """The native trace; None if the user has not requested one. Its modules are imported here, when the program is
-        already running."""
+        already running. ``begin``: the clocks at the begin of the run."""
         if self.trace is None:
             return None
         from htrun.ctf.writer import CtfTrace
@@ -84,7 +85,7 @@ class Outputs(NamedTuple):
             facts = {**self.facts, **machine_facts(clock.source)}
             if self.emulator:
                 facts["emulator_version"] = _version(self.emulator)
-            return CtfTrace.create(self.trace, self.num_args, clock, facts, self.tracer_events)
+            return CtfTrace.create(self.trace, self.num_args, clock, facts, self.tracer_events, begin)
         except HtrunError as error:
             warnings.warn(Kind.SINK, self.trace, str(error))
             return None

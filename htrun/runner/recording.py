@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from htrun.events.clock import Clock
+    from htrun.events.clock_readings import ClockReading
     from htrun.events.tracer_events import TracerEvents
     from htrun.events.warnings import Warnings
     from htrun.intercept.guest import Thread
@@ -67,6 +68,8 @@ class Recording:
         self._naming = threading.Lock()
         """Protects `Thread.source`, which the thread of the drain uses, too."""
         self.clock = clock if clock is not None else _choose_clock(options, warnings)
+        self._begin = _read_clocks(self.clock) if outputs.trace is not None else None
+        """The clocks before the first event, for the native trace."""
 
     @property
     def pool(self) -> RingPool:
@@ -91,7 +94,7 @@ class Recording:
                 self.clock,
                 self._warnings,
                 sinks=self._outputs.sinks,
-                packet_sink=lambda: self._outputs.packet_sink(self.clock, self._warnings),
+                packet_sink=lambda: self._outputs.packet_sink(self.clock, self._begin, self._warnings),
                 overflow=self._options.overflow,
                 tracer_events=self._tracer_events,
                 kernel_events=self._sched,
@@ -216,6 +219,12 @@ class Recording:
             self._outputs.close(self._warnings)
         if self._sched is not None:
             self._sched.close()
+
+
+def _read_clocks(clock: Clock) -> ClockReading:
+    from htrun.events.clock_readings import read_clocks
+
+    return read_clocks(clock.source)
 
 
 def _choose_clock(options: RunOptions, warnings: Warnings) -> Clock:

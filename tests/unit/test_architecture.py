@@ -97,7 +97,9 @@ def test_no_module_of_odds_and_ends() -> None:
 
 
 READERS = ("htrun.analysis", "htrun.ctf", "htrun.view")
-WRITERS = tuple(f"htrun.ctf.{name}" for name in ("writer", "stream_files", "thread_streams", "tracer_streams"))
+WRITERS = tuple(
+    f"htrun.ctf.{name}" for name in ("writer", "stream_files", "thread_streams", "tracer_streams", "clock_file")
+)
 """The modules among `READERS` that a run imports when it starts."""
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from htrun.ctf.clock_file import NAME
 from htrun.ctf.writer import CtfTrace
 from htrun.events.clock import Clock, Fit, Sample
 from htrun.events.records import record_dtype
@@ -82,6 +83,7 @@ class Made:
         return self
 
     def close(self) -> Path:
-        """Finish the trace; returns its directory."""
+        """Finish the trace; returns its directory. Readings of a made-up clock say nothing about the host's clocks."""
         self._trace.close()
+        (self.path / NAME).unlink()
         return self.path
