@@ -52,6 +52,8 @@ _OWN_FAILURE = 125
 """`htrun.errors.ExitCode.OWN_FAILURE`."""
 _PATIENCE = 0.1
 """The time in seconds after which a witness that has not answered is assumed to be stopped."""
+_STOPS = frozenset({signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
+"""The signals that stop a process, except SIGSTOP, which cannot be passed on."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -141,7 +143,7 @@ class _Supervisor:
                 self._reap()
             if self._witness is not None and (one.number != signal.SIGCHLD or one.is_sent):
                 for_all = self._witness.has_got(one.number)
-                if one.is_sent and not for_all:
+                if one.is_sent and not for_all and not _is_undone(one.number):
                     self._pass_on(one)
 
     def _pass_on(self, one: _Signal) -> None:
@@ -261,6 +263,18 @@ def _next_signal(descriptor: int) -> _Signal | None:
     except BlockingIOError:
         return None
     return _Signal(number, code, sender, value)
+
+
+def _is_undone(number: int) -> bool:
+    """Whether the signal ``number`` stops or continues the program, and a later signal, which is pending, does the
+    opposite.
+
+    The later signal has removed the earlier one from the pending signals of each process (kernel/signal.c,
+    prepare_signal), also of the witness, which could not see it any more.
+    """
+    if number == signal.SIGCONT:
+        return not _STOPS.isdisjoint(signal.sigpending())
+    return number in _STOPS and signal.SIGCONT in signal.sigpending()
 
 
 def _has_no_writer(pipe: int) -> bool:

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 SUPERVISED = """
 import os, signal
 from htrun.runner import supervisor
@@ -99,3 +101,43 @@ def test_a_witness_that_answers_late_has_not_got_sigcont() -> None:
     """The supervisor continues the witness. If that counted, the supervisor would not continue the program."""
     output = subprocess.run([sys.executable, "-c", LATE_WITNESS], capture_output=True, text=True, timeout=120)
     assert (output.stdout.split(), output.stderr) == (["False", "False", "True"], "")
+
+
+UNDONE = """
+import os, signal, subprocess, sys
+from htrun.runner.supervisor import _Supervisor, _Witness
+
+def send(name):
+    subprocess.run(["sh", "-c", f"kill -{name} 0"], check=True)
+
+os.setpgid(0, 0)
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+witness = _Witness()
+program = os.fork()
+if program == 0:
+    os.read(os.pipe()[0], 1)
+ask = witness.has_got
+def has_got(number):
+    if number == signal.SIGNALS[0]:
+        send("SECOND")
+    witness.has_got = ask
+    return ask(number)
+witness.has_got = has_got
+supervisor = _Supervisor(program, witness, 0, os.open(os.devnull, os.O_WRONLY))
+send("FIRST")
+supervisor._take_signals()
+status = open(f"/proc/{program}/status").read()
+pending = int(status.partition("ShdPnd:")[2].split()[0], 16)
+print(*(name for name in ("CONT", "TSTP") if pending & 1 << getattr(signal, "SIG" + name) - 1))
+os.kill(program, signal.SIGKILL)
+witness.dismiss()
+"""
+
+
+@pytest.mark.parametrize(("first", "second"), [("CONT", "TSTP"), ("TSTP", "CONT")])
+def test_a_signal_that_a_later_one_undoes_is_not_passed_on(first: str, second: str) -> None:
+    """Both signals are sent to the whole group. The later one removes the earlier one from the pending signals of the
+    witness before the witness has seen it."""
+    code = UNDONE.replace("FIRST", first).replace("SECOND", second).replace("SIGNALS[0]", f"SIG{first}")
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (output.stdout.split(), output.stderr) == ([second], "")
