@@ -36,9 +36,12 @@ _MOST_EVENTS = 1 << 48
 _MOST_WAITING = 4096
 """The maximum number of records that a client may have reserved beyond the available room. A thread and its signal
 handlers never reserve more."""
-_GRACE = 0.2
+_GRACE = 2.0
 """The time in seconds for which an unfinished record holds up the records after it. A signal handler may have emitted
-these later records, and then the unfinished record belongs to the older event that the handler interrupted."""
+these later records, and then the unfinished record belongs to the older event that the handler interrupted.
+
+This time is long because a record that is finished later appears in logs after newer ones. On a busy machine, a thread
+may wait for a processor, or at a signal's stop for the tracer, for several tenths of a second."""
 
 _ABANDONED = 1.0
 """The time in seconds after which a client that drops events may overwrite an unfinished record."""
