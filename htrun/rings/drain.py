@@ -52,9 +52,6 @@ _QUIET_PERIOD = 0.05
 """The time in seconds between two rounds after such a silence, if clients write their records themselves. Such clients
 do not wake the drain."""
 
-_SLEEPING_PERIOD = 1.0
-"""The time in seconds after which the native trace reads the clocks while the drain sleeps."""
-
 
 class KernelEvents(Protocol):
     """Events that the kernel records. ``lost``: the number of records that were lost so far. ``fill``: the filled
@@ -393,15 +390,8 @@ class Drain:
             pending = any(True for ring in list(self._rings) for _ in ring.unread())
         if pending or (self._tracer_events is not None and self._tracer_events.pending):
             self._asleep = False
-            return
-        while not (self._stopping or self._wanted.acquire(timeout=_SLEEPING_PERIOD)):
-            self._flush_packet_sink()
-
-    def _flush_packet_sink(self) -> None:
-        """Also lets the native trace read the clocks."""
-        with self._lock:
-            if self._packet_sink is not None:
-                self._guarded(self._packet_sink, self._packet_sink.flush)
+        elif not self._stopping:
+            self._wanted.acquire()
 
     def _collect(self, *, final: bool = False) -> int:
         """Do one round over all rings. Returns the number of records that were taken. ``final``: whether no events are

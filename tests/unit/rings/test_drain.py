@@ -424,32 +424,6 @@ def test_a_ring_that_is_lent_ahead_while_the_drain_sleeps_wakes_it() -> None:
     drain.close()
 
 
-class FlushedPackets(SeenPackets):
-    """A packet sink that counts calls of ``flush``."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.flushed = 0
-
-    def flush(self) -> None:
-        self.flushed += 1
-
-
-def test_a_sleeping_drain_flushes_packets_so_that_the_clocks_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("htrun.rings.drain._SLEEPING_PERIOD", 0.01)
-    packets = FlushedPackets()
-    drain, _ = make(Seen(), packets=packets, silence=SILENCE)
-    ring = drain.lend(stream(1), lambda _: BASE)
-    emit_or_trap(drain, Writer(ring), ring, 0)
-    wait_until(lambda: drain._asleep, "a drain that sleeps")
-    before = packets.flushed
-    wait_until(lambda: packets.flushed >= before + 3, "flushes during sleep")
-    assert drain._asleep
-    trap(drain, ring, 1)
-    drain.close()
-    assert [packet[1] for packet in packets.packets] == [[0], [1]]
-
-
 def test_packets_have_no_sink_before_the_first_round() -> None:
     """No thread waits until it is created."""
     made: list[SeenPackets] = []
