@@ -31,7 +31,25 @@ class Source(NamedTuple):
     stream: Stream
 
 
-class StreamTable(Sequence[Stream]):
+class _Streams(Sequence[Stream]):
+    """Streams that are made when they are asked for."""
+
+    def _stream(self, place: int) -> Stream:
+        """The stream at ``place``, from 0 to the number of streams - 1."""
+        raise NotImplementedError
+
+    @overload
+    def __getitem__(self, place: int) -> Stream: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Stream]: ...
+
+    def __getitem__(self, place: int | slice) -> Stream | Sequence[Stream]:
+        places = range(len(self))[place]
+        return [self._stream(each) for each in places] if isinstance(places, range) else self._stream(places)
+
+
+class StreamTable(_Streams):
     """All threads of a run, in compact form, since a program that keeps starting threads may have millions."""
 
     def __init__(self, streams: Iterable[Stream] = ()) -> None:
@@ -56,28 +74,18 @@ class StreamTable(Sequence[Stream]):
 
     def so_far(self) -> Sequence[Stream]:
         """The streams of this moment. The result does not grow when another thread appends a stream."""
-        return _Streams(self, len(self))
+        return _FirstStreams(self, len(self))
 
     def __len__(self) -> int:
         return len(self._starts)
 
-    @overload
-    def __getitem__(self, place: int) -> Stream: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[Stream]: ...
-
-    def __getitem__(self, place: int | slice) -> Stream | Sequence[Stream]:
-        if isinstance(place, slice):
-            return [self[each] for each in range(*place.indices(len(self)))]
-        start = self._starts[place]
-        first = 4 * (place if place >= 0 else place + len(self))
-        tid, pid, vcpu, name = self._ids[first : first + 4]
+    def _stream(self, place: int) -> Stream:
+        tid, pid, vcpu, name = self._ids[4 * place : 4 * place + 4]
         comm, big_endian = self._names[name]
-        return Stream(tid, pid, vcpu, comm, big_endian, start)
+        return Stream(tid, pid, vcpu, comm, big_endian, self._starts[place])
 
 
-class _Streams(Sequence[Stream]):
+class _FirstStreams(_Streams):
     """The first ``count`` streams of a table."""
 
     def __init__(self, table: StreamTable, count: int) -> None:
@@ -87,13 +95,5 @@ class _Streams(Sequence[Stream]):
     def __len__(self) -> int:
         return self._count
 
-    @overload
-    def __getitem__(self, place: int) -> Stream: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[Stream]: ...
-
-    def __getitem__(self, place: int | slice) -> Stream | Sequence[Stream]:
-        if isinstance(place, slice):
-            return [self._table[each] for each in range(*place.indices(self._count))]
-        return self._table[range(self._count)[place]]
+    def _stream(self, place: int) -> Stream:
+        return self._table[place]
