@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from htrun.runner.clock_steps import clock_step
+from htrun.runner.measured_step import measured_step
 
 if TYPE_CHECKING:
     from htrun.events.clock import ClockSource
@@ -39,7 +39,7 @@ def machine_facts(source: ClockSource, root: Path = _ROOT) -> dict[str, str | in
     """The facts that may be read at any time. ``source``: the clock of the time stamps. ``root``: the directory that
     contains /proc and /sys."""
     cpus = root / "sys/devices/system/cpu"
-    step = clock_step(source)
+    step = measured_step(source)
     facts: dict[str, str | int | None] = {
         "clock_step_ticks": round(step),
         # Facts are whole numbers (CTF 1.8, section 7.3.2), but a step need not be one.

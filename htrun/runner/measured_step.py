@@ -36,7 +36,7 @@ _ATTEMPTS = 3
 processor."""
 
 
-def clock_step(source: ClockSource) -> float:
+def measured_step(source: ClockSource) -> float:
     """The clock's smallest step in ticks, at least 1."""
     step = 1.0
     for _ in range(_ATTEMPTS):

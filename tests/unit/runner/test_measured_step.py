@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from htrun.events.clock import MonotonicSource
-from htrun.runner.clock_steps import clock_step, step_of
+from htrun.runner.measured_step import measured_step, step_of
 
 READINGS = 500
 
@@ -65,4 +65,4 @@ def test_a_series_of_readings_on_two_processors_does_not_count() -> None:
             return next(series)
 
     assert step_of(moved) == 1
-    assert clock_step(Source()) == pytest.approx(24.5, rel=1e-4)
+    assert measured_step(Source()) == pytest.approx(24.5, rel=1e-4)
