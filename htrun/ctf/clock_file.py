@@ -1,6 +1,6 @@
 """The file ``.clocks`` of a native trace: readings of all clocks of the host.
 
-They are taken at the begin of the run, at the end, and once a second between.
+They are taken at the begin of the run, at the end, and once a second between, except while the recorder sleeps.
 
 The file begins with a header of `HEADER_SIZE` bytes, and continues with records of the same size. A record is written
 with one call, and readers ignore an incomplete last record, so the file is valid at every moment. The name begins with
