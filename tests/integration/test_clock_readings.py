@@ -16,7 +16,7 @@ from htrun.ctf.clock_file import HEADER_SIZE, NAME, ClockFile, boot_id
 from htrun.ctf.reader import CtfReader, to_nanoseconds
 from htrun.ctf.recorded_clocks import read_clock_file
 from htrun.errors import HtrunError
-from htrun.events.clock_readings import HostClock, read_clocks
+from htrun.events.clock_readings import ClockReading, HostClock, read_clocks
 from htrun.hosts import machine
 from tests.support.hypertrace import hypertrace
 from tests.support.run import SECONDS, Htrun
@@ -105,17 +105,23 @@ def test_info_shows_the_readings(tmp_path: Path, toolchain: Toolchain) -> None:
     assert "clocks:" not in done.stdout
 
 
-def test_a_file_that_ends_within_a_reading(tmp_path: Path) -> None:
+def written(directory: Path, count: int) -> tuple[ClockFile, list[ClockReading]]:
+    """A file with so many readings of the clocks of this host, and these readings."""
     source = machine().best_clock().source
-    file = ClockFile(tmp_path, source.name)
-    readings = [read_clocks(source) for _ in range(3)]
+    file = ClockFile(directory, source.name)
+    readings = [read_clocks(source) for _ in range(count)]
     for reading in readings:
         file.add(reading)
+    return file, readings
+
+
+def test_a_file_that_ends_within_a_reading(tmp_path: Path) -> None:
+    file, readings = written(tmp_path, 3)
     with file.path.open("rb+") as opened:
         opened.truncate(HEADER_SIZE + 3 * RECORD - 1)
     recorded = read_clock_file(tmp_path)
     assert recorded is not None
-    assert recorded.counter == source.name
+    assert recorded.counter == machine().best_clock().source.name
     assert recorded.readings.tolist() == [[list(sample) for sample in reading] for reading in readings[:2]]
 
 
@@ -138,11 +144,7 @@ def test_headers_that_cannot_be_read(tmp_path: Path, place: int, number: int, me
 
 def test_a_longer_header_and_longer_records_can_be_read(tmp_path: Path) -> None:
     """Later versions may add fields."""
-    source = machine().best_clock().source
-    file = ClockFile(tmp_path, source.name)
-    readings = [read_clocks(source) for _ in range(2)]
-    for reading in readings:
-        file.add(reading)
+    file, readings = written(tmp_path, 2)
     raw = file.path.read_bytes()
     header, records = bytearray(raw[:HEADER_SIZE]), raw[HEADER_SIZE:]
     header[12:24] = b"".join(number.to_bytes(4, "little") for number in (HEADER_SIZE + 8, RECORD + 24, 5))
